@@ -1,0 +1,138 @@
+/*
+ * The one configuration file (YAML), read by all three daemons. Every field that is absent has a
+ * default that config_load fills in, so the daemons never test for "not given". Unknown keys, wrong
+ * types and values out of range are refused with file, line and what was expected.
+ */
+#pragma once
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum config_port_kind {
+	CONFIG_PORT_AUTO,      /* shared: af_xdp where it attaches, else af_packet */
+	CONFIG_PORT_AF_XDP,    /* shared */
+	CONFIG_PORT_AF_PACKET, /* shared */
+	CONFIG_PORT_TAP,       /* owned */
+	CONFIG_PORT_MEMIF,     /* owned */
+	CONFIG_PORT_PCI,       /* owned */
+	CONFIG_PORT_NULL,      /* owned; benchmarks */
+};
+
+/* A device that packets come through. */
+struct config_port {
+	char *name;                 /* unique; default: the device's name */
+	enum config_port_kind kind; /* default auto */
+	char *device; /* netdev name; memif: socket path; pci: bus address; tap: name of the tap */
+	/* owned: "10.0.0.2/24" texts. shared: ignored addresses are an error; empty = all of the
+	 * device's */
+	char **addresses;
+	uint32_t addresses_count;
+	char *gateway;   /* owned, IPv4; may be NULL */
+	char *gateway6;  /* owned, IPv6; may be NULL */
+	char *arguments; /* added to the DPDK device arguments; may be NULL */
+};
+
+/* A named set of local media addresses (ng `direction`); the first one in the file is the default.
+ */
+struct config_interface {
+	char *name;
+	char **addresses; /* literal addresses, at most one IPv4 and one IPv6 preferred; first of a
+			     family wins */
+	uint32_t addresses_count;
+	char *advertised; /* address shown in SDP in place of the IPv4 one (1:1 NAT); may be NULL */
+};
+
+struct config_dataplane {
+	struct config_port *ports;
+	uint32_t ports_count;
+	struct config_interface *interfaces;
+	uint32_t interfaces_count;
+	uint32_t media_port_min;  /* default 16384 */
+	uint32_t media_port_max;  /* default 32767 */
+	uint32_t sessions;        /* most at once, default 2000 */
+	uint32_t workers;         /* default 1 */
+	bool spin;                /* default false: sleep in steps when idle */
+	bool hugepages;           /* default true: used if they can be reserved */
+	uint32_t memory_mb;       /* EAL memory without hugepages, default 256 */
+	uint32_t media_timeout_s; /* default 60: session without any packet is deleted */
+	uint32_t fork_ring_mb;    /* one ring per worker, power of two, default 32 */
+	char *ng_unix;            /* default RUN/ng.sock */
+	char *ng_udp;             /* "127.0.0.1:2223" or NULL = off */
+	char *ng_tcp;             /* likewise */
+	char *fork_socket;        /* default RUN/fork.sock */
+};
+
+enum config_store_kind { CONFIG_STORE_DIRECTORY, CONFIG_STORE_S3 };
+
+struct config_store {
+	enum config_store_kind kind;
+	char *directory;  /* default DATA/recordings */
+	char *endpoint;   /* s3: host:port */
+	char *bucket;     /* s3 */
+	char *access_key; /* s3 */
+	char *secret_key; /* s3 */
+	bool tls;         /* s3: https, default true */
+};
+
+struct config_recorder {
+	char *spool;                /* default DATA/spool */
+	uint32_t silence_timeout_s; /* default 120: a recording without any record is closed */
+	uint32_t commit_ms;         /* default 50: group commit interval */
+	uint32_t segment_mb;        /* default 64 */
+	struct config_store store;
+	char *http_socket;    /* default RUN/recorder.sock */
+	char *receipt_socket; /* default RUN/receipt.sock, control listens there */
+};
+
+/* Digest credentials: HA1 = H(extension:realm:password) in lower-case hex; the password itself is
+ * nowhere. */
+struct config_user {
+	char *extension;
+	char *name;   /* display name; default the extension */
+	char *md5;    /* 32 hex digits or NULL */
+	char *sha256; /* 64 hex digits or NULL */
+};
+
+enum config_recording { CONFIG_RECORD_NONE, CONFIG_RECORD_ALL };
+
+struct config_control {
+	char **listen; /* "udp:0.0.0.0:5060", "tcp:[::]:5060"; default udp and tcp on 5060, both
+			  families */
+	uint32_t listen_count;
+	char *realm;       /* default "tandem" */
+	char *dataplane;   /* ng address: "unix:PATH", "udp:HOST:PORT"; default unix:RUN/ng.sock */
+	char *journal;     /* default DATA/journal */
+	char *records;     /* "sqlite:PATH" or "postgresql://…"; default sqlite:DATA/records.db */
+	char *http;        /* "127.0.0.1:8088" or NULL = off; needs the admin secret */
+	char *http_socket; /* default RUN/control.sock */
+	char *admin_sha256; /* SHA-256 of the admin secret, hex; NULL = http on TCP is off */
+	enum config_recording recording; /* default all */
+	uint32_t ring_timeout_s;         /* default 60 */
+	uint32_t calls;                  /* most at once, default 1000 */
+	uint32_t registrations;          /* most at once, default 10000 */
+	char *echo_extension;            /* default "600" */
+	struct config_user *users;
+	uint32_t users_count;
+};
+
+struct config {
+	char *run_dir;  /* RUN, default /run/tandem */
+	char *data_dir; /* DATA, default /var/lib/tandem */
+	char *user; /* recorder and control run as this user; NULL = do not change; also group of
+		       sockets */
+	char *log_level_text;
+	enum log_level log_level; /* default info */
+	struct config_dataplane dataplane;
+	struct config_recorder recorder;
+	struct config_control control;
+};
+
+#define CONFIG_ERROR_MAX 512
+
+/* Reads and checks the file. On failure returns -errno (-EINVAL: content) and error holds one line
+ * "FILE:LINE: what was found, what was expected". The caller frees with config_free. */
+int config_load(const char *path, struct config **config, char error[CONFIG_ERROR_MAX]);
+void config_free(struct config *config);

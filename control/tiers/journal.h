@@ -1,0 +1,88 @@
+/*
+ * Control's journal: every state change that must outlive the process, as typed records in a
+ * segment log (recorder/log). The SIP thread appends and goes on; the log makes what was appended
+ * in one round of the loop durable with one commit; followers (control/tiers/follower.h) carry the
+ * records to the tiers.
+ *
+ *   SIP thread --append--> segment log --> records follower --> SQLite / PostgreSQL
+ *                              |
+ *                              +--> state follower --> checkpoint of live bindings and calls
+ *
+ * A journal that cannot take a record (disk full, EIO) counts it and says so in its status; calls
+ * go on. All functions here are for the loop's thread unless said otherwise.
+ */
+#pragma once
+
+#include "control/tiers/journal_record.h"
+#include "dataplane/base/list.h"
+#include "dataplane/base/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct journal;
+
+/* Waits until a record is durable. Embedded in its owner; durable() is called once, from the loop,
+ * with 0 or -errno (the record may be lost). */
+struct journal_wait {
+	struct list node;  /* the journal's */
+	uint64_t position; /* the journal's */
+	void (*durable)(struct journal_wait *wait, int error);
+};
+
+struct journal_options {
+	const char *directory; /* made when absent */
+	uint32_t commit_ms;    /* group commit at most this much later; 0 = 10 */
+	uint32_t segment_mb;   /* 0 = 16 */
+};
+
+/* Opens or makes the journal, repairs a torn tail, reads the live state (checkpoint and what came
+ * after it). 0 or -errno, logged. */
+int journal_open(struct journal **journal, struct loop *loop,
+		 const struct journal_options *options);
+/* Commits what was appended, waits for it, closes. Waits still pending are called with
+ * -ECANCELED. */
+void journal_close(struct journal *journal);
+
+/* ---- restore: once, after journal_open, before the first append ----
+ * Calls binding() for every binding that has not been removed nor expired at now_ns (ns since
+ * 1970), and call() for every call that began and has no CDR: its last state and its CDR so far,
+ * from which the caller makes the CDR that ends it. The arguments live until the callback returns.
+ * Either may be NULL. The callbacks may append. */
+struct journal_restore {
+	void (*binding)(void *arg, const struct journal_binding *binding);
+	void (*call)(void *arg, enum call_state state, const struct cdr *so_far);
+	void *arg;
+};
+void journal_restore(struct journal *journal, uint64_t now_ns,
+		     const struct journal_restore *restore);
+
+/* ---- append. 0, or -errno and the record is counted as refused; callers need not look. ---- */
+
+/* The call's state and everything its CDR would say now. */
+int journal_call(struct journal *journal, enum call_state state, const struct cdr *so_far);
+/* The call is over: exactly once per id. */
+int journal_cdr(struct journal *journal, const struct cdr *cdr);
+int journal_binding_add(struct journal *journal, const struct journal_binding *binding);
+/* Removed by the phone, or expired. */
+int journal_binding_del(struct journal *journal, const char *aor, const char *contact);
+/* A receipt as received (n bytes of JSON text). wait may be NULL; when this fails it is not
+ * called. */
+int journal_receipt(struct journal *journal, const char *recording_id, const char *json, size_t n,
+		    struct journal_wait *wait);
+
+/* To be called from the loop's after-round hook: hands what this round appended to the kernel. A
+ * journal whose round did not append costs a comparison. */
+void journal_round_end(struct journal *journal);
+
+/* Any thread. Positions are the log's; lag is counted by the followers. */
+struct journal_status {
+	uint64_t appended; /* records, since start */
+	uint64_t refused;  /* records that could not be taken, since start */
+	uint64_t end;      /* position after the last record appended */
+	uint64_t durable;  /* everything before it is on disk */
+	uint64_t oldest;   /* position of the oldest segment that is kept */
+	int error;         /* -errno of the last failure; 0 once a commit succeeds again */
+};
+void journal_status(const struct journal *journal, struct journal_status *status);

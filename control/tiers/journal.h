@@ -52,7 +52,7 @@ void journal_close(struct journal *journal);
  * Either may be NULL. The callbacks may append. */
 struct journal_restore {
 	void (*binding)(void *arg, const struct journal_binding *binding);
-	void (*call)(void *arg, enum call_state state, const struct cdr *so_far);
+	void (*call)(void *arg, enum journal_call_state state, const struct cdr *so_far);
 	void *arg;
 };
 void journal_restore(struct journal *journal, uint64_t now_ns,
@@ -61,7 +61,7 @@ void journal_restore(struct journal *journal, uint64_t now_ns,
 /* ---- append. 0, or -errno and the record is counted as refused; callers need not look. ---- */
 
 /* The call's state and everything its CDR would say now. */
-int journal_call(struct journal *journal, enum call_state state, const struct cdr *so_far);
+int journal_call(struct journal *journal, enum journal_call_state state, const struct cdr *so_far);
 /* The call is over: exactly once per id. */
 int journal_cdr(struct journal *journal, const struct cdr *cdr);
 int journal_binding_add(struct journal *journal, const struct journal_binding *binding);

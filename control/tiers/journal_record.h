@@ -29,7 +29,12 @@ enum journal_type {
 	JOURNAL_TYPES,
 };
 
-enum call_state { CALL_STARTED, CALL_RINGING, CALL_ANSWERED, CALL_STATES };
+enum journal_call_state {
+	JOURNAL_CALL_STARTED,
+	JOURNAL_CALL_RINGING,
+	JOURNAL_CALL_ANSWERED,
+	JOURNAL_CALL_STATES
+};
 
 enum ended_by {
 	ENDED_BY_NONE, /* not ended */
@@ -103,7 +108,7 @@ struct journal_record {
 	uint64_t at_ns; /* when it was written, ns since 1970 */
 	union {
 		struct {
-			enum call_state state;
+			enum journal_call_state state;
 			struct cdr cdr;
 		} call;         /* JOURNAL_CALL */
 		struct cdr cdr; /* JOURNAL_CDR */
@@ -121,5 +126,5 @@ int journal_record_encode(const struct journal_record *record, void *out, size_t
  * no record, -EPROTO when its type or version is newer than this program (to be skipped). */
 int journal_record_decode(struct journal_record *record, const void *body, size_t n);
 
-const char *call_state_name(enum call_state state); /* "started", ... */
-const char *ended_by_name(enum ended_by ended_by);  /* "caller", ...; "" for ENDED_BY_NONE */
+const char *journal_call_state_text(enum journal_call_state state); /* "started", ... */
+const char *ended_by_text(enum ended_by ended_by); /* "caller", ...; "" for ENDED_BY_NONE */

@@ -55,7 +55,7 @@ struct config_dataplane {
 	uint32_t sessions;        /* most at once, default 2000 */
 	uint32_t workers;         /* default 1 */
 	bool spin;                /* default false: sleep in steps when idle */
-	bool hugepages;           /* default true: used if they can be reserved */
+	int hugepages;            /* 0 or 1, default 1: used if they can be reserved */
 	uint32_t memory_mb;       /* EAL memory without hugepages, default 256 */
 	uint32_t media_timeout_s; /* default 60: session without any packet is deleted */
 	uint32_t fork_ring_mb;    /* one ring per worker, power of two, default 32 */
@@ -74,7 +74,7 @@ struct config_store {
 	char *bucket;     /* s3 */
 	char *access_key; /* s3 */
 	char *secret_key; /* s3 */
-	bool tls;         /* s3: https, default true */
+	int tls;          /* s3: 0 = http, 1 = https (default) */
 };
 
 struct config_recorder {

@@ -140,15 +140,12 @@ void sockets_remove(const char *run_dir)
 
 static void limits_set(void)
 {
-	struct rlimit files, locked = {RLIM_INFINITY, RLIM_INFINITY}, core = {0, 0};
+	struct rlimit files = {OPEN_FILES_MAX, OPEN_FILES_MAX};
+	const struct rlimit locked = {RLIM_INFINITY, RLIM_INFINITY}, core = {0, 0};
 
-	/* Raising needs privileges; without them the daemons live with what there is. */
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = OPEN_FILES_MAX;
-		if (files.rlim_max < OPEN_FILES_MAX && geteuid() == 0)
-			files.rlim_max = OPEN_FILES_MAX;
-		if (files.rlim_cur > files.rlim_max)
-			files.rlim_cur = files.rlim_max;
+	/* Raising may be refused; then the daemons get what the hard limit leaves. */
+	if (setrlimit(RLIMIT_NOFILE, &files) && !getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max < OPEN_FILES_MAX ? files.rlim_max : OPEN_FILES_MAX;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	setrlimit(RLIMIT_MEMLOCK, &locked);

@@ -33,18 +33,6 @@ _Static_assert(sizeof(struct registration_view) % 8 == 0, "whole words");
 		  : sizeof(struct call_view)) /                                                    \
 	 8)
 
-const char *call_state_text(enum call_state state)
-{
-	static const char *const text[] = {
-		[CALL_STARTED] = "started",
-		[CALL_RINGING] = "ringing",
-		[CALL_ANSWERED] = "answered",
-		[CALL_ENDED] = "ended",
-	};
-
-	return (unsigned int)state < sizeof(text) / sizeof(text[0]) ? text[state] : "unknown";
-}
-
 static int table_init(struct table *table, uint32_t slots, size_t view_bytes)
 {
 	table->slots = slots;

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "control/tiers/journal_record.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/clock.h"
 
@@ -20,22 +21,14 @@
 #define BOARD_CONTACT_MAX 256
 #define BOARD_AGENT_MAX   64
 
-enum call_state {
-	CALL_STARTED,  /* INVITE accepted for processing, not yet ringing */
-	CALL_RINGING,  /* 18x passed on */
-	CALL_ANSWERED, /* 2xx sent to the caller */
-	CALL_ENDED,    /* being torn down; gone from the board soon */
-};
-const char *call_state_text(enum call_state state); /* "started", "ringing", ... */
-
 /* All texts are terminated and may be cut; times are CLOCK_REALTIME ns, 0 = has not happened. */
 struct call_view {
 	char id[UUID_TEXT_MAX];           /* UUIDv7, also the CDR's id and the ng call-id */
 	char recording_id[UUID_TEXT_MAX]; /* "" = not recorded */
 	char caller[BOARD_PARTY_MAX];     /* extension */
 	char caller_name[BOARD_NAME_MAX];
-	char destination[BOARD_PARTY_MAX]; /* as dialled */
-	char callee[BOARD_PARTY_MAX];      /* who answered or is being rung; "" = nobody yet */
+	char callee[BOARD_PARTY_MAX];      /* as dialled */
+	char destination[BOARD_PARTY_MAX]; /* who is rung or was reached; "" = nobody yet */
 	char source[ENDPOINT_TEXT_MAX];    /* where the INVITE came from */
 	uint32_t state;                    /* enum call_state */
 	uint32_t held;                     /* 1 = a party has put the call on hold */

@@ -40,6 +40,8 @@ int ng_arena_create(struct ng_arena **arena, size_t limit_bytes);
 void ng_arena_reset(struct ng_arena *arena);
 void ng_arena_destroy(struct ng_arena *arena);
 void *ng_arena_alloc(struct ng_arena *arena, size_t n); /* zeroed; NULL at the limit */
+/* True when something did not fit since the last reset: what was put together is incomplete. */
+bool ng_arena_is_full(const struct ng_arena *arena);
 
 /* Parses n bytes, telling the encoding from the first byte. Returns bytes used (> 0), -EAGAIN when
  * text ends inside a well-formed message (for streams), -EBADMSG with *reason set to a static

@@ -1,6 +1,7 @@
 /* Reading, completing and checking the configuration file. */
 #include "dataplane/base/config.h"
 
+#include "dataplane/base/config_explain.h"
 #include "dataplane/base/config_schema.h"
 
 #include <ctype.h>
@@ -9,100 +10,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
-/* What libcyaml says while it loads: the first line is the cause, a later one holds the line
- * number. */
-struct complaint {
-	char cause[256];
-	int line;
+static void be_quiet(cyaml_log_t level, void *arg, const char *format, va_list arguments)
+{
+	/* config_explain says it better. */
+	(void)level;
+	(void)arg;
+	(void)format;
+	(void)arguments;
+}
+
+static const cyaml_config_t loader = {
+	.log_fn = be_quiet,
+	.mem_fn = cyaml_mem,
+	.log_level = CYAML_LOG_ERROR,
 };
-
-static void collect_complaint(cyaml_log_t level, void *arg, const char *format, va_list arguments)
-{
-	struct complaint *complaint = arg;
-	char text[256];
-	const char *at;
-
-	if (level < CYAML_LOG_ERROR)
-		return;
-	vsnprintf(text, sizeof(text), format, arguments);
-	text[strcspn(text, "\n")] = 0;
-	at = strstr(text, "line: ");
-	if (at && complaint->line == 0)
-		complaint->line = atoi(at + 6);
-	if (complaint->cause[0] == 0 && strncmp(text, "Load: ", 6) == 0 &&
-	    !strstr(text, "Backtrace"))
-		snprintf(complaint->cause, sizeof(complaint->cause), "%s", text + 6);
-}
-
-static const cyaml_config_t *loader(cyaml_config_t *config, struct complaint *complaint)
-{
-	*config = (cyaml_config_t){
-		.log_fn = collect_complaint,
-		.log_ctx = complaint,
-		.mem_fn = cyaml_mem,
-		.log_level = CYAML_LOG_ERROR,
-	};
-	return config;
-}
-
-/* ---- the line of a value, for complaints about what it means rather than how it is written ----
- */
-
-static yaml_node_t *child(yaml_document_t *document, yaml_node_t *node, const char *key, size_t len)
-{
-	if (node->type == YAML_SEQUENCE_NODE) {
-		long index = strtol(key, NULL, 10);
-
-		if (index < 0 ||
-		    index >= node->data.sequence.items.top - node->data.sequence.items.start)
-			return NULL;
-		return yaml_document_get_node(document, node->data.sequence.items.start[index]);
-	}
-	if (node->type != YAML_MAPPING_NODE)
-		return NULL;
-	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-	     pair < node->data.mapping.pairs.top; pair++) {
-		yaml_node_t *name = yaml_document_get_node(document, pair->key);
-
-		if (name && name->type == YAML_SCALAR_NODE && name->data.scalar.length == len &&
-		    memcmp(name->data.scalar.value, key, len) == 0)
-			return yaml_document_get_node(document, pair->value);
-	}
-	return NULL;
-}
-
-/* The line (from 1) of the deepest part of "a.b.0.c" that the file holds; 1 when it holds none of
- * it. */
-static int line_of(const char *file_path, const char *path)
-{
-	FILE *file = fopen(file_path, "rb");
-	yaml_document_t document;
-	yaml_parser_t parser;
-	int line = 1;
-
-	if (!file)
-		return line;
-	yaml_parser_initialize(&parser);
-	yaml_parser_set_input_file(&parser, file);
-	if (yaml_parser_load(&parser, &document)) {
-		yaml_node_t *node = yaml_document_get_root_node(&document);
-
-		while (node && *path) {
-			size_t len = strcspn(path, ".");
-
-			node = child(&document, node, path, len);
-			if (node)
-				line = (int)node->start_mark.line + 1;
-			path += len + (path[len] == '.');
-		}
-		yaml_document_delete(&document);
-	}
-	yaml_parser_delete(&parser);
-	fclose(file);
-	return line;
-}
 
 /* ---- checks ---- */
 
@@ -117,8 +39,9 @@ static int refuse(struct check *check, const char *path, const char *format, ...
 static int refuse(struct check *check, const char *path, const char *format, ...)
 {
 	va_list arguments;
+	bool whole;
 	int used = snprintf(check->error, CONFIG_ERROR_MAX, "%s:%d: %s ", check->file_path,
-			    line_of(check->file_path, path), path);
+			    config_line_of(check->file_path, path, &whole), path);
 
 	if (used > 0 && used < CONFIG_ERROR_MAX) {
 		va_start(arguments, format);
@@ -131,12 +54,16 @@ static int refuse(struct check *check, const char *path, const char *format, ...
 
 static int check_numbers(struct config *config, struct check *check)
 {
+	bool given;
+
 	for (size_t i = 0; i < config_numbers_count; i++) {
 		const struct config_number *number = &config_numbers[i];
 		uint32_t *value = (uint32_t *)(void *)((char *)config + number->offset);
 
-		if (*value == 0)
-			*value = number->fallback;
+		if (*value == 0) {
+			config_line_of(check->file_path, number->path, &given);
+			*value = given ? 0 : number->fallback;
+		}
 		if (*value < number->min || *value > number->max)
 			return refuse(check, number->path, "is %u, expected %u to %u", *value,
 				      number->min, number->max);
@@ -361,6 +288,7 @@ static int fill_defaults(struct config *config)
 	for (uint32_t i = 0; rc == 0 && i < control->users_count; i++)
 		rc = fill_text(&control->users[i].name, control->users[i].extension);
 	config->dataplane.hugepages = config->dataplane.hugepages != CONFIG_SWITCH_OFF;
+	config->dataplane.spin = config->dataplane.spin == 1;
 	config->recorder.store.tls = config->recorder.store.tls != CONFIG_SWITCH_OFF;
 	/* Read shifted by one: see the schema. */
 	control->recording = control->recording == 0 ? CONFIG_RECORD_ALL : control->recording - 1;
@@ -388,11 +316,9 @@ static int complete(struct config *config, struct check *check)
 
 int config_load(const char *path, struct config **out, char error[CONFIG_ERROR_MAX])
 {
-	struct complaint complaint = {0};
 	struct check check = {.file_path = path, .error = error};
 	struct config *config = NULL;
 	FILE *file = fopen(path, "rb");
-	cyaml_config_t cyaml;
 	cyaml_err_t failed;
 	int rc;
 
@@ -402,11 +328,10 @@ int config_load(const char *path, struct config **out, char error[CONFIG_ERROR_M
 		return rc;
 	}
 	fclose(file);
-	failed = cyaml_load_file(path, loader(&cyaml, &complaint), &config_schema,
-				 (cyaml_data_t **)&config, NULL);
+	failed = cyaml_load_file(path, &loader, &config_schema, (cyaml_data_t **)&config, NULL);
 	if (failed != CYAML_OK) {
-		snprintf(error, CONFIG_ERROR_MAX, "%s:%d: %s", path, complaint.line,
-			 complaint.cause[0] ? complaint.cause : cyaml_strerror(failed));
+		if (!config_explain(path, &config_schema, error))
+			snprintf(error, CONFIG_ERROR_MAX, "%s:1: %s", path, cyaml_strerror(failed));
 		return -EINVAL;
 	}
 	if (!config) {
@@ -425,9 +350,6 @@ int config_load(const char *path, struct config **out, char error[CONFIG_ERROR_M
 
 void config_free(struct config *config)
 {
-	struct complaint complaint = {0};
-	cyaml_config_t cyaml;
-
 	if (config)
-		cyaml_free(loader(&cyaml, &complaint), &config_schema, config, 0);
+		cyaml_free(&loader, &config_schema, config, 0);
 }

@@ -54,7 +54,7 @@ struct config_dataplane {
 	uint32_t media_port_max;  /* default 32767 */
 	uint32_t sessions;        /* most at once, default 2000 */
 	uint32_t workers;         /* default 1 */
-	bool spin;                /* default false: sleep in steps when idle */
+	int spin;                 /* 0 or 1, default 0: sleep in steps when idle */
 	int hugepages;            /* 0 or 1, default 1: used if they can be reserved */
 	uint32_t memory_mb;       /* EAL memory without hugepages, default 256 */
 	uint32_t media_timeout_s; /* default 60: session without any packet is deleted */

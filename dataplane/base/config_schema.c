@@ -63,7 +63,7 @@ static const cyaml_schema_field_t dataplane_fields[] = {
 	NUMBER("media_port_max", struct config_dataplane, media_port_max),
 	NUMBER("sessions", struct config_dataplane, sessions),
 	NUMBER("workers", struct config_dataplane, workers),
-	CYAML_FIELD_BOOL("spin", OPTIONAL, struct config_dataplane, spin),
+	CHOICE("spin", struct config_dataplane, spin, switches),
 	CHOICE("hugepages", struct config_dataplane, hugepages, switches),
 	NUMBER("memory_mb", struct config_dataplane, memory_mb),
 	NUMBER("media_timeout_s", struct config_dataplane, media_timeout_s),

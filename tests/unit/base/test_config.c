@@ -1,0 +1,177 @@
+/* The configuration file: defaults, and refusals that name file, line and what was expected. */
+#include "dataplane/base/config.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int load(const char *text, struct config **config, char error[CONFIG_ERROR_MAX])
+{
+	char path[] = "/tmp/tandem-config-XXXXXX";
+	int fd = mkstemp(path);
+	int rc;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	error[0] = 0;
+	rc = config_load(path, config, error);
+	/* The path is random: what comes behind it is checked. */
+	if (rc < 0) {
+		assert_memory_equal(error, path, strlen(path));
+		memmove(error, error + strlen(path), strlen(error + strlen(path)) + 1);
+	}
+	unlink(path);
+	return rc;
+}
+
+static void absent_fields_get_their_defaults(void **state)
+{
+	char error[CONFIG_ERROR_MAX];
+	struct config *config;
+
+	(void)state;
+	assert_int_equal(load("run_dir: /r\ndata_dir: /d\ndataplane:\n  ports:\n    - device: lo\n",
+			      &config, error),
+			 0);
+	assert_string_equal(config->dataplane.ng_unix, "/r/ng.sock");
+	assert_string_equal(config->control.dataplane, "unix:/r/ng.sock");
+	assert_string_equal(config->control.records, "sqlite:/d/records.db");
+	assert_string_equal(config->recorder.store.directory, "/d/recordings");
+	assert_string_equal(config->dataplane.ports[0].name, "lo");
+	assert_int_equal(config->dataplane.sessions, 2000);
+	assert_int_equal(config->dataplane.hugepages, 1);
+	assert_int_equal(config->recorder.store.tls, 1);
+	assert_int_equal(config->control.recording, CONFIG_RECORD_ALL);
+	assert_int_equal(config->control.listen_count, 4);
+	assert_int_equal(config->log_level, LOG_LEVEL_INFO);
+	config_free(config);
+}
+
+static void given_fields_are_read(void **state)
+{
+	char error[CONFIG_ERROR_MAX];
+	struct config *config;
+
+	(void)state;
+	assert_int_equal(load("dataplane: {hugepages: false, spin: true, sessions: 7}\n"
+			      "recorder: {store: {kind: s3, endpoint: 'h:1', bucket: b, "
+			      "access_key: a, secret_key: s, "
+			      "tls: false}}\n"
+			      "control:\n  recording: none\n  users:\n    - extension: 1001\n      "
+			      "md5: 0123456789abcdef0123456789abcdef\n",
+			      &config, error),
+			 0);
+	assert_int_equal(config->dataplane.hugepages, 0);
+	assert_true(config->dataplane.spin);
+	assert_int_equal(config->dataplane.sessions, 7);
+	assert_int_equal(config->recorder.store.kind, CONFIG_STORE_S3);
+	assert_int_equal(config->recorder.store.tls, 0);
+	assert_int_equal(config->control.recording, CONFIG_RECORD_NONE);
+	assert_string_equal(config->control.users[0].name, "1001");
+	config_free(config);
+}
+
+static void wrong_lines_are_refused_with_line_and_expectation(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} rows[] = {
+		{"run_dir: /r\nbogus: 1\n",
+		 ":2: holds the unknown key \"bogus\", expected run_dir, data_dir, user, "
+		 "log_level, dataplane, recorder, control"},
+		{"dataplane:\n  sessions: 0\n",
+		 ":2: dataplane.sessions is 0, expected 1 to 1000000"},
+		{"dataplane:\n  spin: maybe\n",
+		 ":2: dataplane.spin is \"maybe\", expected true, false"},
+		{"dataplane:\n  workers: 99\n", ":2: dataplane.workers is 99, expected 1 to 16"},
+		{"dataplane:\n  workers: two\n",
+		 ":2: dataplane.workers is \"two\", expected a whole number"},
+		{"dataplane:\n  workers: 99999999999\n",
+		 ":2: dataplane.workers is \"99999999999\", expected a whole number"},
+		{"dataplane:\n  ports:\n    - device: lo\n      kind: x\n",
+		 ":4: dataplane.ports.0.kind is \"x\", expected auto, af_xdp, af_packet, tap, "
+		 "memif, pci, null"},
+		{"dataplane:\n  ports:\n    - kind: tap\n",
+		 ":3: dataplane.ports.0 lacks a key, expected device"},
+		{"dataplane:\n  ports:\n    - device: t\n      kind: tap\n      addresses: "
+		 "[10.0.0.1]\n",
+		 ":5: dataplane.ports.0.addresses.0 is \"10.0.0.1\", expected ADDRESS/PREFIX"},
+		{"dataplane:\n  ports:\n    - device: lo\n    - device: lo\n",
+		 ":4: dataplane.ports.1 has the name \"lo\" of another port"},
+		{"dataplane:\n  fork_ring_mb: 3\n",
+		 ":2: dataplane.fork_ring_mb is 3, expected a power of two"},
+		{"control:\n  listen: ['sctp:1.2.3.4:5060']\n",
+		 ":2: control.listen.0 is \"sctp:1.2.3.4:5060\", expected udp:ADDRESS:PORT or "
+		 "tcp:ADDRESS:PORT"},
+		{"control:\n  records: mysql\n",
+		 ":2: control.records is \"mysql\", expected sqlite:PATH or postgresql://…"},
+		{"control:\n  users:\n    - extension: '1 2'\n      md5: "
+		 "0123456789abcdef0123456789abcdef\n",
+		 ":3: control.users.0.extension is \"1 2\", expected at most 64 letters, digits "
+		 "and -_.+*#"},
+		{"control:\n  users:\n    - extension: 1\n",
+		 ":3: control.users.0 has no digest, expected md5 or sha256 (tandemctl digest)"},
+		{"log_level: loud\n",
+		 ":1: log_level is \"loud\", expected error, warn, info or debug"},
+		{"dataplane: 5\n", ":1: dataplane is \"5\", expected a section"},
+		{"", ":1: the file is empty, expected sections"},
+	};
+	char error[CONFIG_ERROR_MAX];
+	struct config *config;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(load(rows[i].text, &config, error), -EINVAL);
+		assert_string_equal(error, rows[i].error);
+	}
+}
+
+static void every_prefix_of_a_file_is_taken_or_refused_without_harm(void **state)
+{
+	static const char text[] =
+		"run_dir: /r\ndataplane:\n  ports:\n    - device: lo\n      addresses: [127.0.0.1, "
+		"'::1']\ncontrol:\n  users:\n    - extension: 1\n      sha256: \"abc\"\n";
+	char error[CONFIG_ERROR_MAX], prefix[sizeof(text)];
+	struct config *config;
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(text); n++) {
+		memcpy(prefix, text, n);
+		prefix[n] = 0;
+		if (load(prefix, &config, error) == 0)
+			config_free(config);
+		else
+			assert_int_equal(error[0], ':');
+	}
+}
+
+static void an_absent_file_says_so(void **state)
+{
+	char error[CONFIG_ERROR_MAX];
+	struct config *config;
+
+	(void)state;
+	assert_int_equal(config_load("/nonexistent/x.yaml", &config, error), -ENOENT);
+	assert_string_equal(error, "/nonexistent/x.yaml:0: No such file or directory");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(absent_fields_get_their_defaults),
+		cmocka_unit_test(given_fields_are_read),
+		cmocka_unit_test(wrong_lines_are_refused_with_line_and_expectation),
+		cmocka_unit_test(every_prefix_of_a_file_is_taken_or_refused_without_harm),
+		cmocka_unit_test(an_absent_file_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -130,6 +130,8 @@ struct td_fork_record *td_fork_reserve(struct td_fork_writer *writer, uint32_t p
 
 	assert(payload_len <= TD_FORK_PAYLOAD_MAX);
 	length = td_fork_record_length(payload_len);
+	if (length > writer->mask + 1)
+		return NULL;
 	offset = writer->head & writer->mask;
 	to_end = writer->mask + 1 - offset;
 	if (to_end < length) {

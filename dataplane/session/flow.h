@@ -6,8 +6,8 @@
  *
  *   slot = address_index * ports + (local port - port_min)           an array index, no hash
  *
- *   flow_table.slots[slot] -> conf (RCU, replaced whole)   state (worker's, in place)   stats
- * (worker's)
+ *   flow_table.slots[slot] -> conf (RCU, replaced whole)
+ *                             state, stats (the worker's, in place)
  *
  * The remote endpoint of a slot is where packets *leaving* through it go: conf.remote until a
  * packet came in that latches it. A packet that arrives at slot A leaves through slot A.conf.sink,
@@ -54,6 +54,7 @@ struct flow_conf {
 	uint32_t latch_epoch;   /* a new value makes the worker forget what it learnt and use
 				   conf.remote */
 	uint8_t dscp;
+	uint32_t generation; /* set by flow_table_publish: of the slot's state and statistics */
 	/* fork: valid with FLOW_FORK */
 	uint64_t recording;
 	uint32_t fork_stream;
@@ -64,25 +65,30 @@ struct flow_conf {
 	struct flow_conf *retired_next;
 };
 
+_Static_assert(offsetof(struct flow_conf, recording) == 64, "what every packet needs is one line");
+
 /* Worker-owned statistics of what arrived at a slot; read with relaxed loads by the slow path. */
 struct flow_stats {
-	_Atomic uint64_t packets;
-	_Atomic uint64_t bytes; /* RTP packet bytes, headers included, IP/UDP not */
+	/* written with each packet that arrives */
+	_Alignas(64) _Atomic uint64_t packets;
+	_Atomic uint64_t bytes;   /* RTP packet bytes, headers included, IP/UDP not */
+	_Atomic uint64_t last_ns; /* CLOCK_REALTIME of the last packet */
+	_Atomic uint64_t lost;    /* RFC 3550 A.3: expected - received, never below 0 */
+	_Atomic uint64_t duplicates;
 	_Atomic uint64_t
 		dropped; /* arrived, not relayed: strict source, blocked, no sink, not RTP */
-	_Atomic uint64_t out_packets; /* sent through this slot */
-	_Atomic uint64_t out_bytes;
-	_Atomic uint64_t lost; /* RFC 3550 A.3: expected - received, never below 0 */
-	_Atomic uint64_t duplicates;
-	_Atomic uint64_t first_ns;     /* CLOCK_REALTIME of the first packet, 0 = none */
-	_Atomic uint64_t last_ns;      /* CLOCK_REALTIME of the last packet */
-	_Atomic uint64_t forked;       /* copied to the ring */
-	_Atomic uint64_t fork_overrun; /* not copied: ring full */
-	_Atomic uint32_t jitter_ts;    /* RFC 3550 A.8, in timestamp units */
-	_Atomic uint32_t ssrc;         /* last seen */
+	_Atomic uint32_t jitter_ts; /* RFC 3550 A.8, in timestamp units */
+	_Atomic uint32_t ssrc;      /* last seen */
 	_Atomic uint32_t ssrc_changes;
 	_Atomic uint32_t pt; /* last seen */
+	/* written with each packet that leaves, or seldom */
+	_Alignas(64) _Atomic uint64_t out_packets; /* sent through this slot */
+	_Atomic uint64_t out_bytes;
+	_Atomic uint64_t first_ns;     /* CLOCK_REALTIME of the first packet, 0 = none */
+	_Atomic uint64_t forked;       /* copied to the ring */
+	_Atomic uint64_t fork_overrun; /* not copied: ring full */
 };
+_Static_assert(sizeof(struct flow_stats) == 128, "two lines");
 
 struct flow_table;
 
@@ -107,14 +113,15 @@ uint32_t flow_table_slot(const struct flow_table *table, const struct endpoint *
 
 /* Publishes a copy of conf at conf->slot, replacing what is there; the old one is reused after a
  * grace period. A slot that was empty starts with fresh state and statistics. -ENOSPC when conf_max
- * are in use (counted). */
+ * are in use (counted); -EINVAL for a slot, sink or worker that does not exist. The worker of a
+ * slot that is in use does not change. */
 int flow_table_publish(struct flow_table *table, const struct flow_conf *conf);
 /* Takes the flow away; the worker sees it until its next quiescent state. */
 void flow_table_retire(struct flow_table *table, uint32_t slot);
 /* What is published at slot, or NULL. For the slow path only. */
 const struct flow_conf *flow_table_conf(const struct flow_table *table, uint32_t slot);
 /* Statistics of the slot since it was last empty; stay readable after retirement until the next
- * publish. */
+ * publish. Ask again each time: until the worker saw the first packet it is a set of zeros. */
 const struct flow_stats *flow_table_stats(const struct flow_table *table, uint32_t slot);
 /* The endpoint packets leaving through slot go to now (learnt or from SDP); false when there is
  * none. */
@@ -122,6 +129,17 @@ bool flow_table_remote(const struct flow_table *table, uint32_t slot, struct end
 /* Frees what every worker has stopped looking at; called now and then by housekeeping. */
 void flow_table_reclaim(struct flow_table *table);
 uint32_t flow_table_in_use(const struct flow_table *table);
+
+/* Calls published() in the slow path's thread after each publish, so that the next hop of the
+ * remote is known before a packet needs it. One per table; NULL takes it away. */
+typedef void flow_published_fn(void *arg, const struct flow_conf *conf);
+void flow_table_on_publish(struct flow_table *table, flow_published_fn *published, void *arg);
+
+struct flow_table_counters {
+	uint64_t conf_full;         /* publishes refused: conf_max in use */
+	uint64_t fork_command_full; /* fork commands refused: queue full */
+};
+void flow_table_counters(const struct flow_table *table, struct flow_table_counters *counters);
 
 /*
  * Fork control records (START, STREAM, END) go through the worker that owns the session, so that

@@ -37,7 +37,7 @@ static int config_check(const struct flow_table_config *config)
 		return -EINVAL;
 	if (config->workers == 0 || config->workers > TD_FORK_WORKERS_MAX)
 		return -EINVAL;
-	if (config->conf_max == 0 || config->conf_max == UINT32_MAX)
+	if (config->conf_max == 0 || config->conf_max >= 1u << FLOW_CONF_BITS)
 		return -EINVAL;
 	return 0;
 }
@@ -183,7 +183,7 @@ static uint64_t grace_begin(struct flow_table *t)
 
 static void conf_retire(struct flow_table *t, uint64_t word)
 {
-	struct flow_conf *conf = &t->confs[(uint32_t)word - 1];
+	struct flow_conf *conf = (struct flow_conf *)flow_word_conf(t, word);
 
 	conf->retired_token = grace_begin(t);
 	conf->retired_next = NULL;
@@ -268,7 +268,9 @@ int flow_table_publish(struct flow_table *t, const struct flow_conf *conf)
 		t->serials[conf->slot] = 1; /* 0 means none */
 	/* Release: the conf is whole before its index is seen; pairs with flow_word's acquire. */
 	atomic_store_explicit(&t->slots[conf->slot],
-			      (uint64_t)t->serials[conf->slot] << 32 | (uint64_t)(c - t->confs + 1),
+			      (uint64_t)t->serials[conf->slot] << 32 |
+				      (uint64_t)conf->worker << FLOW_CONF_BITS |
+				      (uint64_t)(c - t->confs + 1),
 			      memory_order_release);
 	if (before != 0)
 		conf_retire(t, before);

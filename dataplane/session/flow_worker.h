@@ -4,10 +4,10 @@
  *   arrives at A:       slots[A]   state[A].arrival, .source   stats[A] first line
  *   leaves through B:   slots[B]   state[B].header             stats[B] second line
  *
- * slots[] holds a word per slot: the serial number of the publish (upper half) and the index of the
- * flow_conf plus one (lower half); 0 is an empty slot. state keeps the serial that it was derived
- * from, so one comparison tells whether the slow path has published something new; only then is the
- * flow_conf itself read (flow_adopt).
+ * slots[] holds a word per slot: the serial number of the publish (upper half), the owning worker
+ * (4 bits) and the index of the flow_conf plus one (28 bits); 0 is an empty slot. state keeps the
+ * serial that it was derived from, so one comparison tells whether the slow path has published
+ * something new; only then is the flow_conf itself read (flow_adopt).
  *
  * A worker is online while it looks at flows, says flow_quiescent() between bursts, and goes
  * offline before it sleeps. Plain C11 atomics, no EAL.
@@ -207,10 +207,17 @@ static inline uint32_t flow_word_serial(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
+#define FLOW_CONF_BITS 28
+
+static inline uint32_t flow_word_worker(uint64_t word)
+{
+	return (uint32_t)word >> FLOW_CONF_BITS;
+}
+
 /* The conf of a word that is not 0; valid until the worker's next quiescent state. */
 static inline const struct flow_conf *flow_word_conf(const struct flow_table *table, uint64_t word)
 {
-	return &table->confs[(uint32_t)word - 1];
+	return &table->confs[((uint32_t)word & ((1u << FLOW_CONF_BITS) - 1)) - 1];
 }
 
 /* Brings the slot's state to what the word (not 0) publishes: fresh state and statistics for a new

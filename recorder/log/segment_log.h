@@ -109,7 +109,7 @@ struct segment_log_stats {
 	uint64_t refused_limit;  /* appends that met -ENOSPC: bytes_max */
 	uint64_t torn_bytes;     /* found behind the last whole record when opened, and cut off */
 	uint64_t torn_tails;     /* 1 when there were any */
-	uint64_t segments_lost;  /* whole segments behind a torn one, deleted when opened */
+	uint64_t segments_lost;  /* files put aside as no segments when opened */
 	uint64_t segments;       /* on disk */
 	uint64_t disk_bytes;     /* of segments on disk, preallocated space included */
 	uint64_t buffers_in_use; /* right now */
@@ -120,8 +120,9 @@ struct segment_log_stats {
 
 /*
  * Opens or creates the log and finds its end: the last two segments are read through, a torn tail
- * is cut off and counted. Blocking (start-up). -EBUSY: another writer; -EINVAL: options; -EBADMSG:
- * a file with a segment's name that is none; -errno.
+ * is cut off and counted. A newest file with a segment's name and something else inside is renamed
+ * to NAME.damaged and counted (segments_lost). Blocking (start-up). -EBUSY: another writer;
+ * -EINVAL: options; -errno.
  */
 int segment_log_open(struct segment_log **log, const struct segment_log_options *options);
 
@@ -233,8 +234,8 @@ int segment_log_reader_open(struct segment_log_reader **reader, const struct seg
 			    const char *directory, uint64_t position);
 /*
  * The next record. 1 = *entry is filled; 0 = nothing more now (segment_log_wait, then ask again);
- * -EBADMSG: a damaged record: the rest of its segment was skipped and counted, the next call goes
- * on with the next segment (or returns 0 until there is one); -errno: reading failed, ask again.
+ * -EBADMSG: a damaged place was met and counted, the next call goes on with the first valid record
+ * behind it, or with the next segment; -errno: reading failed, ask again.
  */
 int segment_log_reader_next(struct segment_log_reader *reader, struct segment_log_entry *entry);
 /* Continues at `position`, of a record or after one. */

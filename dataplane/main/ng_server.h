@@ -35,7 +35,6 @@ struct ng_server_config {
 #define NG_SERVER_CONNECTIONS_MAX 64 /* of each listener; more are closed at once */
 #define NG_SERVER_OUTPUT_MAX                                                                       \
 	(1024 * 1024) /* a peer that owes us this much reading is not read from */
-#define NG_SERVER_REPLY_MAX    (4 * 1024 * 1024) /* of one reply to a stream; 65,507 of a datagram */
 #define NG_SERVER_ARENA_MAX    (16 * 1024 * 1024) /* of one request and its reply */
 #define NG_SERVER_CACHE_MAX    16384              /* replies kept at most ... */
 #define NG_SERVER_CACHE_BYTES  (32 * 1024 * 1024) /* ... and their bytes ... */

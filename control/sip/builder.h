@@ -1,7 +1,7 @@
 /*
  * Writes SIP messages into a caller's bounded buffer. Every put function may be called after the
  * buffer is full: it does nothing then and `overflow` stays set, so only the end needs a check.
- * Values are kept clean of CR, LF and NUL (they become spaces), so that no text from a message or
+ * Values are kept clean of CR and LF (folds become one space), so that no text from a message or
  * the configuration can start a header of its own.
  */
 #pragma once
@@ -41,7 +41,8 @@ void sip_put_header_copy(struct sip_builder *b, const struct sip_message *m, enu
  * may be NULL). */
 void sip_put_headers_other(struct sip_builder *b, const struct sip_message *m,
 			   const char *const *except);
-/* "Contact: <sip:user@local;transport=tcp>" for messages over that flow; user may be empty. */
+/* "Contact: <sip:user@local:port;transport=tcp>parameters" for messages over that flow. user is in
+ * URI form (sip_escape_user) and may be empty; parameters (";expires=60") may be NULL. */
 void sip_put_contact(struct sip_builder *b, const struct sip_flow *flow, struct sip_text user,
 		     const char *parameters);
 
@@ -58,3 +59,9 @@ const char *sip_status_reason(uint32_t status);
  * standard. */
 void sip_put_response_begin(struct sip_builder *b, const struct sip_message *request,
 			    uint32_t status, const char *reason, const char *to_tag);
+
+/* Parts of the above. Vias: all of the request's Via lines, the top one with received and rport
+ * (RFC 3261 18.2.1, RFC 3581 4): received when the sent-by is not the source address or rport was
+ * asked for. */
+void sip_put_status_line(struct sip_builder *b, uint32_t status, const char *reason);
+void sip_put_vias(struct sip_builder *b, const struct sip_message *request);

@@ -40,8 +40,10 @@ struct sip_flow {
 
 #define SIP_METHODS(X)                                                                             \
 	X(INVITE)                                                                                  \
-	X(ACK) X(BYE) X(CANCEL) X(REGISTER) X(OPTIONS) X(PRACK) X(UPDATE) X(INFO) X(SUBSCRIBE)     \
-		X(NOTIFY) X(REFER) X(MESSAGE) X(PUBLISH)
+	X(ACK)                                                                                     \
+	X(BYE)                                                                                     \
+	X(CANCEL) X(REGISTER) X(OPTIONS) X(PRACK) X(UPDATE) X(INFO) X(SUBSCRIBE) X(NOTIFY)         \
+		X(REFER) X(MESSAGE) X(PUBLISH)
 
 #define SIP_METHOD_ENUM(name) SIP_METHOD_##name,
 enum sip_method { SIP_METHOD_UNKNOWN, SIP_METHODS(SIP_METHOD_ENUM) SIP_METHOD_COUNT };
@@ -176,7 +178,7 @@ struct sip_message {
 	struct sip_cseq cseq;
 	struct sip_text body;
 
-	struct sip_flow flow; /* how it was received; the parser leaves it alone */
+	struct sip_flow flow; /* how it was received: set by the stack, zero after parsing */
 	uint64_t received_ms; /* likewise, the loop's time */
 	uint16_t headers_count;
 	uint16_t first[SIP_HEADER_COUNT];           /* first line of an id, or SIP_HEADER_NONE */
@@ -239,8 +241,8 @@ enum sip_stream_result {
 	SIP_STREAM_MORE,      /* incomplete: read on */
 	SIP_STREAM_MESSAGE,   /* *skip bytes of CRLFs, then *size bytes are one message */
 	SIP_STREAM_KEEPALIVE, /* *size bytes are a double CRLF: answer with one CRLF */
-	SIP_STREAM_BROKEN,    /* no framing possible (Content-Length absent or broken, too long):
-				 close */
+	SIP_STREAM_BROKEN,    /* no framing possible (Content-Length broken, too long): close. If
+			       *size is not 0 the head is complete and can be answered first */
 };
 /* scanned: 0 at first; kept by the caller between calls on a growing buffer so that bytes are
  * looked at once; reset to 0 when bytes are taken out. *reason names the cause of BROKEN. */

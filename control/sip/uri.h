@@ -41,6 +41,8 @@ int sip_escape_user(struct sip_text t, char *out, size_t size);
  * at. Returns the length, -EINVAL, -ENOSPC. */
 int sip_uri_user(const struct sip_uri *uri, char *out, size_t size);
 
+#define SIP_ADDRESS_SIZE_MAX 65535
+
 /* name-addr or addr-spec with the header's parameters behind it. */
 struct sip_address {
 	struct sip_text text;       /* without parameters: what a dialog copies */

@@ -190,7 +190,8 @@ def run_scenario(function, keep):
         passed = True
         raise
     except AssertionError as error:
-        raise AssertionError("%s\nfiles: %s" % (error, case.directory)) from error
+        raise AssertionError("%s\nfiles: %s" % (error, case.directory)) \
+            .with_traceback(error.__traceback__) from None
     finally:
         if passed and not keep:
             case.remove_files()
@@ -256,10 +257,10 @@ def run_test(test, counts):
     except AssertionError as error:
         outcome = "failed"
         last = traceback.extract_tb(error.__traceback__)
-        where = ["%s:%d" % (os.path.relpath(frame.filename, ROOT), frame.lineno)
+        where = ["%s:%d: %s" % (os.path.relpath(frame.filename, ROOT), frame.lineno, frame.line)
                  for frame in last if "/tests/e2e/" in frame.filename
                  or "/tests/smoke/" in frame.filename]
-        text = (" < ".join(reversed(where)) + "\n" if where else "") + str(error)
+        text = "\n".join(where + [str(error)])
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: B902  a broken test must not end the run

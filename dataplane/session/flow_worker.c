@@ -28,8 +28,6 @@ static void generation_begin(struct flow_table *t, uint32_t slot, const struct f
 	memset(&state->forked, 0, sizeof(state->forked));
 	state->learnt.latch_epoch = conf->latch_epoch;
 	state->learnt.hop_asked_s = 0;
-	state->learnt.lost_before = 0;
-	state->learnt.duplicates_before = 0;
 	flow_learn(t, slot, &none);
 	stats_clear(&t->stats[slot]);
 	/* Release: all is cleared before; pairs with the acquire of flow_table_stats. */

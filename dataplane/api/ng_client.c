@@ -126,11 +126,14 @@ static struct request *request_find(struct ng_client *client, uint64_t number)
 
 static void datagram_send(struct ng_client *client, const struct request *request)
 {
-	ssize_t sent = send(client->watch.fd, request->text, request->len, MSG_NOSIGNAL);
-
-	/* Not sent is like lost on the way: it is repeated. ECONNREFUSED tells of an earlier one.
-	 */
-	client->last_error = sent < 0 ? -errno : 0;
+	/* The kernel tells of an earlier datagram that nobody took in place of sending this one.
+	 * What is not sent after all is like lost on the way: it is repeated. */
+	for (int i = 0; i < 2; i++) {
+		if (send(client->watch.fd, request->text, request->len, MSG_NOSIGNAL) >= 0)
+			return;
+		client->last_error = -errno;
+		client->state = STATE_AWAY;
+	}
 }
 
 static void request_expired(struct timer *timer, uint64_t now_ms)
@@ -536,12 +539,15 @@ int ng_client_send(struct ng_client *client, const struct ng_value *dictionary,
 		   ng_reply_fn *replied, void *arg)
 {
 	uint64_t now_ms = loop_now_ms(client->loop);
-	int64_t n = ng_build(dictionary, NG_BENCODE, client->build, sizeof(client->build));
 	struct request *request;
 	size_t cookie_len;
+	int64_t n;
 
 	if (client->destroying)
 		return -ECANCELED;
+	if (!dictionary) /* its arena was full */
+		return -ENOMEM;
+	n = ng_build(dictionary, NG_BENCODE, client->build, sizeof(client->build));
 	if (n < 0 || (client->transport == TRANSPORT_UDP && n > DATAGRAM_MAX - TOKEN_LEN - 22))
 		return -EMSGSIZE;
 	if (client->pending >= NG_CLIENT_PENDING_MAX ||

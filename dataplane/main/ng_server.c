@@ -44,8 +44,8 @@ static int64_t reply_write(struct ng_server *server, const struct ng_request_id 
 	size_t head = request->cookie_len + 1;
 	int64_t n;
 
-	if (limit > sizeof(server->reply))
-		limit = sizeof(server->reply);
+	if (limit > head + NG_MESSAGE_MAX)
+		limit = head + NG_MESSAGE_MAX;
 	if (head > limit)
 		return -ENOSPC;
 	memcpy(server->reply, request->cookie, request->cookie_len);

@@ -118,6 +118,7 @@ static void last_words_begin(struct ng_connection *connection)
 	struct loop *loop = connection->listener->server->loop;
 
 	connection->state = LAST_WORDS;
+	connection->stalled = false;
 	connection->in_len = 0;
 	timer_start(loop_timers(loop), &connection->close, loop_now_ms(loop) + LAST_WORDS_MS);
 }
@@ -181,6 +182,7 @@ static bool messages_take(struct ng_connection *connection)
 		memset(frame, 0, sizeof(*frame));
 		start += (size_t)used;
 	}
+	connection->stalled = out_pending(connection) > NG_SERVER_OUTPUT_MAX;
 	memmove(connection->in, connection->in + start, connection->in_len - start);
 	connection->in_len -= start;
 	if (connection->in_len == 0 && connection->in_size > BUFFER_KEPT_SIZE) {
@@ -241,15 +243,11 @@ static bool connection_settle(struct ng_connection *connection)
 	/* Room again: messages that wait in the buffer make no event of their own. */
 	while (connection->state == OPEN && connection->stalled &&
 	       out_pending(connection) <= NG_SERVER_OUTPUT_MAX / 2) {
-		connection->stalled = false;
 		if (!messages_take(connection) || !out_flush(connection))
 			return false;
-		connection->stalled = out_pending(connection) > NG_SERVER_OUTPUT_MAX;
 	}
-	if (!connection->stalled && out_pending(connection) > NG_SERVER_OUTPUT_MAX) {
-		connection->stalled = true;
+	if (connection->stalled && (connection->events & EPOLLIN))
 		server->counters[NG_SERVER_STALLED]++;
-	}
 	if (connection->state == LAST_WORDS && out_pending(connection) == 0) {
 		shutdown(connection->watch.fd, SHUT_WR);
 		connection->state = LINGER;

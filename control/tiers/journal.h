@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "control/tiers/follower.h"
 #include "control/tiers/journal_record.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/loop.h"
@@ -41,11 +42,14 @@ struct journal_options {
  * after it). 0 or -errno, logged. */
 int journal_open(struct journal **journal, struct loop *loop,
 		 const struct journal_options *options);
-/* Commits what was appended, waits for it, closes. Waits still pending are called with
- * -ECANCELED. */
+/* Waits until everything appended is durable: 0, -ETIMEDOUT or the last error. For shutdown. */
+int journal_flush(struct journal *journal, uint32_t timeout_ms);
+/* Commits what was appended, waits for it, writes a checkpoint, closes. Waits still pending are
+ * called with -ECANCELED. Followers of others are stopped before. NULL is fine. */
 void journal_close(struct journal *journal);
 
-/* ---- restore: once, after journal_open, before the first append ----
+/* ---- restore: once, after journal_open, before the first append; without it nothing is ever
+ * trimmed ----
  * Calls binding() for every binding that has not been removed nor expired at now_ns (ns since
  * 1970), and call() for every call that began and has no CDR: its last state and its CDR so far,
  * from which the caller makes the CDR that ends it. The arguments live until the callback returns.
@@ -55,8 +59,14 @@ struct journal_restore {
 	void (*call)(void *arg, enum journal_call_state state, const struct cdr *so_far);
 	void *arg;
 };
-void journal_restore(struct journal *journal, uint64_t now_ns,
-		     const struct journal_restore *restore);
+struct journal_restored {
+	uint32_t bindings;
+	uint32_t calls;
+};
+/* restored may be NULL. 0, -EALREADY, or -errno when the state tier did not start (fatal: logged).
+ */
+int journal_restore(struct journal *journal, uint64_t now_ns, const struct journal_restore *restore,
+		    struct journal_restored *restored);
 
 /* ---- append. 0, or -errno and the record is counted as refused; callers need not look. ---- */
 
@@ -67,10 +77,12 @@ int journal_cdr(struct journal *journal, const struct cdr *cdr);
 int journal_binding_add(struct journal *journal, const struct journal_binding *binding);
 /* Removed by the phone, or expired. */
 int journal_binding_del(struct journal *journal, const char *aor, const char *contact);
-/* A receipt as received (n bytes of JSON text). wait may be NULL; when this fails it is not
- * called. */
-int journal_receipt(struct journal *journal, const char *recording_id, const char *json, size_t n,
+/* A receipt as received: JSON text, terminated, one line. wait may be NULL; when this fails it is
+ * not called. */
+int journal_receipt(struct journal *journal, const char *recording_id, const char *json,
 		    struct journal_wait *wait);
+/* Its owner goes away: it will not be called. Harmless when it was called already. */
+void journal_wait_cancel(struct journal_wait *wait);
 
 /* To be called from the loop's after-round hook: hands what this round appended to the kernel. A
  * journal whose round did not append costs a comparison. */
@@ -83,6 +95,11 @@ struct journal_status {
 	uint64_t end;      /* position after the last record appended */
 	uint64_t durable;  /* everything before it is on disk */
 	uint64_t oldest;   /* position of the oldest segment that is kept */
-	int error;         /* -errno of the last failure; 0 once a commit succeeds again */
+	uint64_t disk_bytes;
+	int error;                    /* -errno of the last failed step; 0 after a success */
+	struct follower_status state; /* the state tier's */
 };
 void journal_status(const struct journal *journal, struct journal_status *status);
+
+/* The log beneath, for followers. */
+struct segment_log *journal_log(struct journal *journal);

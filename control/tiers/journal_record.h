@@ -1,7 +1,8 @@
 /*
  * The records of control's journal: what they say, and how they are written.
  *
- *   body:   type u8 | version u8 | field ...
+ *   frame:  type u16 | version u16 | body           (the segment log's, with length and CRC32C)
+ *   body:   field ...
  *   field:  tag u8 | length varint (1 to 3 bytes, 7 bits each, low first) | value
  *
  * Numbers are little endian without leading zero bytes (0 is an absent field), texts end with a NUL
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define JOURNAL_VERSION     1           /* of the layout of all types, in the frame */
 #define JOURNAL_RECORD_MAX  (64 * 1024) /* bytes of an encoded record */
 #define JOURNAL_TEXT_MAX    1024        /* bytes of one text in it, without the NUL */
 #define JOURNAL_RECEIPT_MAX (48 * 1024) /* bytes of a receipt's JSON */
@@ -104,8 +106,8 @@ struct journal_receipt {
 
 struct journal_record {
 	enum journal_type type;
-	uint8_t version;
-	uint64_t at_ns; /* when it was written, ns since 1970 */
+	uint16_t version; /* as read; what is written is JOURNAL_VERSION */
+	uint64_t at_ns;   /* when it was written, ns since 1970 */
 	union {
 		struct {
 			enum journal_call_state state;
@@ -117,14 +119,15 @@ struct journal_record {
 	};
 };
 
-/* Writes the record into out; returns its length, -ENOSPC when n is too small (n =
- * JOURNAL_RECORD_MAX is always enough but for a receipt beyond JOURNAL_RECEIPT_MAX: -EMSGSIZE),
- * -EINVAL without id (call, cdr), aor and contact, or recording_id. */
+/* Writes the record's body into out; returns its length, -ENOSPC when n is too small
+ * (JOURNAL_RECORD_MAX is always enough), -EMSGSIZE for a receipt beyond JOURNAL_RECEIPT_MAX,
+ * -EINVAL for an unknown type or an empty id (call, cdr), aor or contact, recording_id or json. */
 int journal_record_encode(const struct journal_record *record, void *out, size_t n);
 
-/* Reads n bytes. Texts point into body, which must outlive the record. 0, or -EBADMSG when it is
- * no record, -EPROTO when its type or version is newer than this program (to be skipped). */
-int journal_record_decode(struct journal_record *record, const void *body, size_t n);
+/* Reads a body of n bytes. Texts point into it, so it must outlive the record. 0, -EBADMSG when it
+ * is no record, -EPROTO when type, version or an enum's value is newer than this program. */
+int journal_record_decode(struct journal_record *record, uint16_t type, uint16_t version,
+			  const void *body, size_t n);
 
 const char *journal_call_state_text(enum journal_call_state state); /* "started", ... */
 const char *ended_by_text(enum ended_by ended_by); /* "caller", ...; "" for ENDED_BY_NONE */

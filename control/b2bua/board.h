@@ -30,7 +30,7 @@ struct call_view {
 	char callee[BOARD_PARTY_MAX];      /* as dialled */
 	char destination[BOARD_PARTY_MAX]; /* who is rung or was reached; "" = nobody yet */
 	char source[ENDPOINT_TEXT_MAX];    /* where the INVITE came from */
-	uint32_t state;                    /* enum call_state */
+	uint32_t state;                    /* enum journal_call_state */
 	uint32_t held;                     /* 1 = a party has put the call on hold */
 	uint64_t started_ns;
 	uint64_t ringing_ns;

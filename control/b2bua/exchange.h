@@ -33,6 +33,12 @@ struct exchange_path {
 	bool nat; /* the party does not know the address that we see it by: only `source` works */
 };
 
+/* "udp", "tcp", ...; of() returns -EINVAL for a name that is none. */
+const char *exchange_transport_name(uint8_t transport);
+int exchange_transport_of(const char *name);
+/* The canonical form of a contact's URI, and where it points (port 0: at a name). -EINVAL. */
+int exchange_contact_key(const char *contact, char *key, size_t size, struct endpoint *at);
+
 /* ---- routing ---- */
 
 enum exchange_verdict {
@@ -100,6 +106,4 @@ struct exchange {
 		      struct exchange_route *route);
 	void (*apply_register)(struct exchange *exchange, const struct exchange_register *request,
 			       struct exchange_registered *answer);
-	/* A stream connection closed: bindings that had no other way are gone. */
-	void (*connection_closed)(struct exchange *exchange, uint64_t connection);
 };

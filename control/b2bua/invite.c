@@ -1,0 +1,320 @@
+/* An INVITE that makes a call: checked, authenticated, routed, anchored, sent on. */
+#include "control/b2bua/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_ID_RANDOM 24
+
+bool body_is_sdp(struct sip_transaction *transaction, const struct sip_message *request)
+{
+	struct sip_text type = sip_message_content_type(request);
+	struct sip_text encoding = sip_message_header(request, SIP_HEADER_CONTENT_ENCODING);
+
+	if (request->body.n == 0) {
+		reply(transaction, 488, NULL,
+		      "Warning: 399 tandem \"An offer is needed in the INVITE\"\r\n");
+		return false;
+	}
+	if (!sip_text_is(type, "application/sdp")) {
+		reply(transaction, 415, NULL, "Accept: application/sdp\r\n");
+		return false;
+	}
+	if (encoding.n && !sip_text_is(encoding, "identity")) {
+		reply(transaction, 415, NULL, "Accept-Encoding: identity\r\n");
+		return false;
+	}
+	if (request->body.n > B2BUA_SDP_MAX) {
+		reply(transaction, 413, NULL, NULL);
+		return false;
+	}
+	return true;
+}
+
+/* ---- out to the callee ---- */
+
+static int put_identity(struct sip_builder *b, const char *name, const char *user,
+			const struct endpoint *local)
+{
+	char escaped[3 * EXCHANGE_EXTENSION_MAX];
+
+	if (sip_escape_user(sip_text_of(user), escaped, sizeof(escaped)) < 0)
+		return -ENOSPC;
+	if (name && name[0]) {
+		sip_put_quoted(b, sip_text_of(name));
+		sip_put_string(b, " ");
+	}
+	sip_put_string(b, "<sip:");
+	sip_put_string(b, escaped);
+	sip_put_string(b, "@");
+	sip_put_host(b, &local->address, local->port);
+	sip_put_string(b, ">");
+	return sip_builder_result(b);
+}
+
+static struct sip_text built(const struct sip_builder *b)
+{
+	return (struct sip_text){.at = b->bytes, .n = b->n};
+}
+
+int invite_send(struct leg *leg, struct sip_text sdp)
+{
+	struct call *call = leg->call;
+	char buffer[B2BUA_BUFFER + B2BUA_SDP_MAX];
+	char from[512], to[512], tag[SIP_TAG_SIZE], call_id[CALL_ID_RANDOM + 1];
+	struct sip_builder from_builder, to_builder;
+	struct sip_request request;
+	struct sip_request_start start = {.method = SIP_METHOD_INVITE, .cseq = 1};
+	int err;
+
+	sip_builder_init(&from_builder, from, sizeof(from));
+	sip_builder_init(&to_builder, to, sizeof(to));
+	err = put_identity(&from_builder, call->caller_name, call->caller_user, &leg->flow.local);
+	if (!err)
+		err = put_identity(&to_builder, NULL, call->destination, &leg->flow.local);
+	if (err)
+		return err;
+	random_token(tag, SIP_TAG_SIZE - 1);
+	random_token(call_id, CALL_ID_RANDOM);
+	err = text_keep(&leg->call_id, NULL, call_id, CALL_ID_RANDOM);
+	if (err)
+		return err;
+	start.uri = sip_text_of(leg->target);
+	start.from = built(&from_builder);
+	start.from_tag = sip_text_of(tag);
+	start.to = built(&to_builder);
+	start.call_id = sip_text_of(call_id);
+	start.max_forwards = call->max_forwards > 1 ? call->max_forwards - 1 : 1;
+	start.flow = leg->flow;
+	err = sip_request_begin(&request, call->b2bua->stack, &start, buffer, sizeof(buffer));
+	if (err)
+		return err;
+	sip_put_contact(&request.builder, &request.flow, sip_text_of(call->caller_user), NULL);
+	sip_put_string(&request.builder, "Allow: " B2BUA_ALLOW "\r\n");
+	err = sip_request_send(&request, "application/sdp", sdp, invite_answered, leg,
+			       &leg->invite);
+	free(leg->target);
+	leg->target = NULL;
+	return err;
+}
+
+static void ring_expired(struct timer *timer, uint64_t now_ms)
+{
+	struct call *call = list_entry(timer, struct call, timer);
+
+	if (call->phase == CALL_UP) {
+		media_audit(call);
+		timer_start(call->b2bua->timers, timer, now_ms + B2BUA_AUDIT_MS);
+		return;
+	}
+	call_end(call, ENDED_BY_SYSTEM, 480, "no answer");
+}
+
+/* The dataplane gave the SDP for the callees. */
+static void offered(struct call *call, struct leg *caller, const struct media_result *result)
+{
+	struct b2bua *b2bua = call->b2bua;
+	struct list *node, *after;
+
+	(void)caller;
+	if (!result->sdp.at) {
+		call_end(call, ENDED_BY_SYSTEM, result->status, "media refused");
+		return;
+	}
+	call->phase = CALL_RINGING;
+	timer_start(b2bua->timers, &call->timer,
+		    b2bua_now_ms(b2bua) + (uint64_t)b2bua->options.ring_timeout_s * 1000);
+	list_each_safe (node, after, &call->branches) {
+		struct leg *leg = list_entry(node, struct leg, node);
+
+		if (invite_send(leg, result->sdp)) {
+			leg->invite = NULL;
+			leg_free(leg);
+		}
+	}
+	if (list_is_empty(&call->branches))
+		branches_exhausted(call);
+}
+
+/* ---- in from the caller ---- */
+
+/* Where this contact is to be reached: by the way it registered when only that works, by its URI
+ * otherwise. */
+static int target_flow(struct b2bua *b2bua, const struct exchange_target *target,
+		       struct sip_flow *flow)
+{
+	struct sip_uri uri;
+	int err = sip_uri_parse(&uri, sip_text_of(target->uri));
+
+	if (err)
+		return err;
+	*flow = (struct sip_flow){0};
+	if (target->path.nat || target->path.connection || sip_flow_from_uri(&uri, flow)) {
+		flow->transport = (enum sip_transport_kind)target->path.transport;
+		flow->remote = target->path.source;
+		flow->connection = target->path.connection;
+		flow->local = target->path.local;
+	}
+	if (sip_stack_is_local(b2bua->stack, &flow->remote.address, flow->remote.port))
+		return -ELOOP;
+	return sip_flow_resolve(b2bua->stack, flow);
+}
+
+static void add_branches(struct call *call, const struct exchange_route *route)
+{
+	for (uint32_t i = 0; i < route->targets_count; i++) {
+		struct leg *leg = leg_add(call);
+
+		if (!leg)
+			return;
+		leg->nat = route->targets[i].path.nat;
+		if (target_flow(call->b2bua, &route->targets[i], &leg->flow) ||
+		    text_keep(&leg->target, NULL, route->targets[i].uri,
+			      strlen(route->targets[i].uri)))
+			leg_free(leg);
+	}
+}
+
+/* All branches get one SDP, so it shows an address that all can reach: the host's own rather than
+ * loopback's, when there are both. */
+static struct leg *branch_for_address(struct call *call)
+{
+	struct leg *found = NULL;
+	struct list *node;
+
+	list_each (node, &call->branches) {
+		struct leg *leg = list_entry(node, struct leg, node);
+
+		if (!found || (address_is_loopback(&found->flow.local.address) &&
+			       !address_is_loopback(&leg->flow.local.address)))
+			found = leg;
+	}
+	return found;
+}
+
+static void call_ring_targets(struct call *call, const struct exchange_route *route,
+			      struct sip_text sdp)
+{
+	struct leg *first;
+
+	add_branches(call, route);
+	first = branch_for_address(call);
+	if (!first)
+		call_end(call, ENDED_BY_SYSTEM, 480, "callee unreachable");
+	else if (media_offer(call, &call->caller, first, sdp, offered))
+		call_end(call, ENDED_BY_SYSTEM, 503, "media unavailable");
+}
+
+static void call_route(struct call *call, struct sip_text sdp)
+{
+	struct exchange *exchange = call->b2bua->options.exchange;
+	struct exchange_route route = {.verdict = EXCHANGE_UNKNOWN};
+
+	exchange->route(exchange, call->dialled, strlen(call->dialled), &route);
+	snprintf(call->destination, sizeof(call->destination), "%s", route.callee);
+	switch (route.verdict) {
+	case EXCHANGE_UNKNOWN:
+		call_end(call, ENDED_BY_SYSTEM, 404, "unknown number");
+		break;
+	case EXCHANGE_UNREGISTERED:
+		call_end(call, ENDED_BY_SYSTEM, 480, "not registered");
+		break;
+	case EXCHANGE_ECHO:
+		call->echo = true;
+		call_moved(call);
+		echo_start(call);
+		break;
+	case EXCHANGE_TARGETS:
+		call_moved(call);
+		call_ring_targets(call, &route, sdp);
+		break;
+	}
+}
+
+/* Behind a NAT the Via's own idea of the address differs from what we see. */
+static bool sender_is_behind_nat(const struct sip_message *request)
+{
+	struct address said;
+
+	if (address_parse(&said, request->via.host.at, request->via.host.n))
+		return false;
+	return !address_equal(&said, &request->flow.remote.address);
+}
+
+static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
+		       const struct sip_message *request, const struct exchange_user *user,
+		       const char *dialled, uint32_t max_forwards)
+{
+	struct call *call = call_create(b2bua, request);
+	struct leg *caller = call ? &call->caller : NULL;
+	int err;
+
+	if (!call) {
+		reply(transaction, 500, NULL, NULL);
+		return;
+	}
+	err = text_keep(&caller->sdp_next, &caller->sdp_next_n, request->body.at, request->body.n);
+	if (!err)
+		err = sip_dialog_create_uas(b2bua->stack, transaction, request,
+					    sip_text_of(dialled), &caller->dialog);
+	if (err) {
+		call_destroy(call);
+		if (err == -EINVAL)
+			reply(transaction, 400, "Contact Missing Or Broken", NULL);
+		else
+			reply_busy(transaction, NULL);
+		return;
+	}
+	caller->dialog->owner = caller;
+	caller->invite = transaction;
+	caller->nat = sender_is_behind_nat(request);
+	sip_transaction_set_owner(transaction, caller);
+	timer_init(&call->timer, ring_expired);
+	call->max_forwards = max_forwards;
+	snprintf(call->caller_user, sizeof(call->caller_user), "%s", user->extension);
+	snprintf(call->caller_name, sizeof(call->caller_name), "%s", user->name);
+	snprintf(call->dialled, sizeof(call->dialled), "%s", dialled);
+	call->counted = true;
+	b2bua->live++;
+	count(&b2bua->counters->calls);
+	atomic_store_explicit(&b2bua->counters->calls_live, b2bua->live, memory_order_relaxed);
+	if (b2bua->live > atomic_load_explicit(&b2bua->counters->calls_peak, memory_order_relaxed))
+		atomic_store_explicit(&b2bua->counters->calls_peak, b2bua->live,
+				      memory_order_relaxed);
+	sip_reply(transaction, 100, NULL);
+	call_route(call, request->body);
+}
+
+void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
+		     const struct sip_message *request)
+{
+	int64_t max_forwards = sip_message_number(request, SIP_HEADER_MAX_FORWARDS, 70);
+	const struct exchange_user *user;
+	char dialled[EXCHANGE_EXTENSION_MAX];
+
+	if (max_forwards <= 0) {
+		reply(transaction, max_forwards == 0 ? 483 : 400, NULL, NULL);
+		return;
+	}
+	if (call_is_merged(b2bua, request)) {
+		reply(transaction, 482, NULL, NULL);
+		return;
+	}
+	user = digest_check(b2bua, transaction, request, request->from.uri.user);
+	if (!user || !body_is_sdp(transaction, request))
+		return;
+	if (sip_uri_user(&request->uri, dialled, sizeof(dialled)) <= 0) {
+		reply(transaction, 484, NULL, NULL);
+		return;
+	}
+	if (b2bua->stopping || b2bua->live >= b2bua->options.calls ||
+	    !b2bua->options.media.is_connected(b2bua->options.media.arg)) {
+		count(&b2bua->counters->calls_refused);
+		reply_busy(transaction, NULL);
+		return;
+	}
+	call_begin(b2bua, transaction, request, user, dialled,
+		   max_forwards > 70 ? 70 : (uint32_t)max_forwards);
+}

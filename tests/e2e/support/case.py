@@ -4,10 +4,12 @@ import os
 import shutil
 import tempfile
 
+from . import audio
 from .baresip import Baresip
 from .capture import Capture
 from .network import Lan
 from .sipp import Sipp
+from .steps import recv, register
 from .stores import Postgres, Swift
 from .tandem import USERS, Tandem
 
@@ -68,10 +70,19 @@ class Case:
         return self.keep(Baresip(namespace, user, server, self._name("phone"), voice or letter,
                                  speech_directory=self.speech_directory, **options))
 
-    def sipp(self, letter, scenario_name, server=Lan.SERVER4, **options):
+    def sipp(self, letter, name, scenario, server=Lan.SERVER4, **options):
         options.setdefault("password", USERS.get(options.get("user", "1001"), ""))
-        return self.keep(Sipp(self.lan.phones[letter], scenario_name, server, self._name("sipp"),
+        return self.keep(Sipp(self.lan.phones[letter], name, scenario, server, self._name("sipp"),
                               **options))
+
+    def register(self, letter, user, contact_port=5060, server=Lan.SERVER4):
+        """A binding for somebody who will listen at that port of the namespace."""
+        self.sipp(letter, "register", [register(), recv(401, auth=True), register(True, 2),
+                                       recv(200)], server, user=user, port=5070,
+                  keys=[("contact_port", contact_port)], seconds=10).finish()
+
+    def speech(self, voice):
+        return audio.speech(voice, self.speech_directory)
 
     def capture(self, namespace=None, interface="to-server"):
         path = self._name("capture")

@@ -1,22 +1,24 @@
-"""SIPp with a scenario of this tree."""
+"""SIPp with a scenario made of steps."""
 import os
 
+from . import steps
 from .process import Process
-
-SCENARIOS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sipp")
 
 
 class Sipp:
     """Runs in the background; finish() waits for it and says what failed."""
 
-    def __init__(self, namespace, scenario, server, directory, calls=1, rate=10, at_once=None,
+    def __init__(self, namespace, name, scenario, server, directory, calls=1, rate=10, at_once=None,
                  user="1001", password="", number="600", local=None, port=5060, keys=(),
-                 seconds=60, options=(), transport="u1"):
+                 seconds=30, options=(), transport="u1"):
         local = local or namespace.address4
         self.directory = directory
         os.makedirs(directory, exist_ok=True)
         self.seconds = seconds
-        argv = ["sipp", "-sf", os.path.join(SCENARIOS, scenario + ".xml"), "-i", local, "-p", port,
+        path = os.path.join(directory, "scenario.xml")
+        with open(path, "w") as file:
+            file.write(steps.xml(name, scenario))
+        argv = ["sipp", "-sf", path, "-i", local, "-p", port,
                 "-m", calls, "-r", rate, "-l", at_once or calls, "-s", number, "-au", user, "-ap",
                 password, "-key", "user", user, "-t", transport, "-nostdin", "-timeout",
                 "%ds" % seconds, "-timeout_error", "-trace_err", "-error_file",
@@ -29,7 +31,7 @@ class Sipp:
             argv.append("[%s]" % server if ":" in server else server)
         self.process = Process(argv, os.path.join(directory, "log"), namespace=namespace,
                                cwd=directory, env=dict(os.environ, TERM="dumb"))
-        self.name = scenario
+        self.name = name
 
     def _tail(self, name, length):
         try:

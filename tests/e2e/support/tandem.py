@@ -167,9 +167,13 @@ class Tandem:
                 with contextlib.suppress(ValueError):
                     return json.loads(received.split(b" ", 1)[1])
 
-    def cdrs(self):
+    def cdrs(self, limit=100):
         """The CDRs that the records tier holds, oldest first, as dictionaries."""
-        return self.ctl_json("cdr")
+        return self.ctl_json("cdr", "--limit", str(limit))
+
+    def recordings(self, limit=100):
+        """Receipts in the records tier, oldest first."""
+        return self.ctl_json("rec", "list", "--limit", str(limit))
 
     def objects(self):
         """Files of the object store (directory), without those being written."""

@@ -186,7 +186,7 @@ def run_scenario(function, keep):
         finally:
             case.close()
         passed = True
-    except Skipped:
+    except (Skipped, KeyboardInterrupt):
         passed = True
         raise
     except AssertionError as error:

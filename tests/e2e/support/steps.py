@@ -5,7 +5,7 @@
 A caller speaks for `-key user`, calls `-s number` and keeps to one Call-ID. A callee answers what
 it received last. Steps are texts of XML.
 """
-CHALLENGE = 401  # how our server asks for credentials in an INVITE
+CHALLENGE = 407  # how our server asks for credentials in an INVITE
 
 SDP = """\
 v=0

@@ -1,0 +1,13 @@
+/* Bencode dictionaries: any bytes after a d. */
+#include "tests/fuzz/api/roundtrip.h"
+
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
+{
+	if (n > 0 && input[0] == 'd')
+		fuzz_parse((const char *)input, n);
+	return 0;
+}

@@ -132,7 +132,7 @@ int ng_datagram_split(const char *text, size_t n, const char **cookie, size_t *c
 {
 	size_t at = 0;
 
-	while (at < n && at <= NG_COOKIE_MAX && is_cookie(text[at]))
+	while (at < n && at < NG_COOKIE_MAX && is_cookie(text[at]))
 		at++;
 	if (at == 0 || at == n || text[at] != ' ')
 		return -EBADMSG;

@@ -268,6 +268,28 @@ static void datagrams_without_a_cookie_are_counted(void **state)
 	close(fd);
 }
 
+/* Both ways into a message take a cookie of NG_COOKIE_MAX and none longer. */
+static void cookie_length_is_limited(void **state)
+{
+	const char *cookie, *dictionary, *reason;
+	size_t cookie_len, dictionary_len;
+	char text[NG_COOKIE_MAX + 8];
+
+	(void)state;
+	for (size_t len = NG_COOKIE_MAX; len <= NG_COOKIE_MAX + 1; len++) {
+		bool good = len == NG_COOKIE_MAX;
+		struct ng_frame frame = {0};
+
+		memset(text, 'c', len);
+		memcpy(text + len, " de", 3);
+		assert_int_equal(ng_datagram_split(text, len + 3, &cookie, &cookie_len, &dictionary,
+						   &dictionary_len),
+				 good ? 0 : -EBADMSG);
+		assert_int_equal(ng_frame_scan(&frame, text, len + 3, &reason),
+				 good ? (int)len + 3 : -EBADMSG);
+	}
+}
+
 static void stream_messages_may_come_in_any_pieces(void **state)
 {
 	static const char text[] = "a d7:command4:ping1:x3:ee:e\r\n b {\"command\":\"p}\\\"\"} "
@@ -716,6 +738,7 @@ int main(void)
 		WITH_BENCH(repeated_request_gets_the_same_bytes_and_is_not_carried_out_twice),
 		WITH_BENCH(broken_datagrams_get_an_error_with_their_cookie),
 		WITH_BENCH(datagrams_without_a_cookie_are_counted),
+		cmocka_unit_test(cookie_length_is_limited),
 		WITH_BENCH(stream_messages_may_come_in_any_pieces),
 		WITH_BENCH(broken_stream_gets_an_error_and_is_closed),
 		WITH_BENCH(half_closed_stream_gets_its_replies),

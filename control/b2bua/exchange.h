@@ -55,7 +55,7 @@ struct exchange_target {
 
 struct exchange_route {
 	enum exchange_verdict verdict;
-	char callee[EXCHANGE_EXTENSION_MAX];
+	char callee[EXCHANGE_EXTENSION_MAX]; /* who will be rung; "" = nobody */
 	uint32_t targets_count;
 	struct exchange_target targets[EXCHANGE_CONTACTS_MAX];
 };

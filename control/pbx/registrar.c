@@ -304,8 +304,12 @@ static bool contact_apply(struct registrar *registrar, struct registrar_aor *aor
 		binding = binding_make(registrar, aor, request, contact);
 		if (binding)
 			binding->registered_ns = now_ns;
-	} else if (binding_fill(binding, request, contact)) {
-		binding = NULL;
+	} else {
+		/* Spelt in another way: the observer knows it by its text. */
+		if (registrar->observer && strcmp(binding->contact, contact->uri) != 0)
+			registrar->observer->removed(registrar->observer, binding);
+		if (binding_fill(binding, request, contact))
+			return false;
 	}
 	if (!binding)
 		return false;
@@ -431,8 +435,7 @@ uint32_t registrar_lookup(struct registrar *registrar, const char *aor, size_t l
 	return count;
 }
 
-static void remove_if(struct registrar *registrar,
-		      bool (*over)(const struct binding *binding, uint64_t arg), uint64_t arg)
+void registrar_sweep(struct registrar *registrar, uint64_t now_ns)
 {
 	struct list *node, *after;
 
@@ -440,32 +443,11 @@ static void remove_if(struct registrar *registrar,
 		struct binding *binding = list_entry(node, struct binding, in_all);
 		struct registrar_aor *aor = binding->aor;
 
-		if (!over(binding, arg))
+		if (binding->expires_ns > now_ns)
 			continue;
 		binding_remove(registrar, binding);
 		aor_put(registrar, aor);
 	}
-}
-
-static bool has_expired(const struct binding *binding, uint64_t now_ns)
-{
-	return binding->expires_ns <= now_ns;
-}
-
-static bool lost_its_way(const struct binding *binding, uint64_t connection)
-{
-	return binding->path.connection == connection && binding->path.nat;
-}
-
-void registrar_sweep(struct registrar *registrar, uint64_t now_ns)
-{
-	remove_if(registrar, has_expired, now_ns);
-}
-
-void registrar_connection_closed(struct registrar *registrar, uint64_t connection)
-{
-	if (connection)
-		remove_if(registrar, lost_its_way, connection);
 }
 
 uint32_t registrar_count(const struct registrar *registrar)

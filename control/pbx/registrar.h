@@ -35,7 +35,7 @@ struct binding {
 struct registrar_observer {
 	/* New or refreshed. */
 	void (*added)(struct registrar_observer *observer, struct binding *binding);
-	/* About to be freed. */
+	/* About to be freed, or to be added again with its Contact spelt in another way. */
 	void (*removed)(struct registrar_observer *observer, struct binding *binding);
 };
 
@@ -64,8 +64,6 @@ uint32_t registrar_lookup(struct registrar *registrar, const char *aor, size_t l
 
 /* Removes what has expired. */
 void registrar_sweep(struct registrar *registrar, uint64_t now_ns);
-/* Removes the bindings that came over this stream connection and can only be reached by it. */
-void registrar_connection_closed(struct registrar *registrar, uint64_t connection);
 uint32_t registrar_count(const struct registrar *registrar);
 
 const char *binding_aor(const struct binding *binding);

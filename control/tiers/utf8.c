@@ -35,14 +35,34 @@ static size_t sequence_length(const uint8_t *text, size_t n)
 	return len;
 }
 
+/* Length of the sequence at text that may stay as it is, 0 when its first byte may not. */
+static size_t clean_length(const uint8_t *text, size_t n)
+{
+	if (text[0] < 0x20 || text[0] == 0x7f)
+		return 0;
+	return sequence_length(text, n);
+}
+
+bool utf8_is_clean(const char *text, size_t n)
+{
+	size_t len;
+
+	for (size_t i = 0; i < n; i += len) {
+		len = clean_length((const uint8_t *)text + i, n - i);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 void utf8_repair(char *text, size_t n)
 {
 	uint8_t *bytes = (uint8_t *)text;
 
 	for (size_t i = 0; i < n;) {
-		size_t len = sequence_length(bytes + i, n - i);
+		size_t len = clean_length(bytes + i, n - i);
 
-		if (len == 0 || (len == 1 && (bytes[i] < 0x20 || bytes[i] == 0x7f))) {
+		if (len == 0) {
 			bytes[i] = '?';
 			len = 1;
 		}

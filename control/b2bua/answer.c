@@ -127,7 +127,8 @@ static void branch_answers(struct leg *leg, struct sip_transaction *transaction,
 		return;
 	}
 	leg->dialog->owner = leg;
-	leg->flow = leg->dialog->flow;
+	if (leg->nat)
+		sip_dialog_set_flow(leg->dialog, sip_transaction_flow(transaction));
 	sip_dialog_ack(leg->dialog, response->cseq.number, NULL, (struct sip_text){0});
 	branch_wins(leg);
 	if (!sdp.n) {

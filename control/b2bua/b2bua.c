@@ -27,9 +27,12 @@ void reply(struct sip_transaction *transaction, uint32_t status, const char *rea
 	char buffer[B2BUA_BUFFER];
 	struct sip_response response;
 
+	if (!headers) {
+		sip_reply(transaction, status, reason);
+		return;
+	}
 	sip_response_begin(&response, transaction, status, reason, buffer, sizeof(buffer));
-	if (headers)
-		sip_put_string(&response.builder, headers);
+	sip_put_string(&response.builder, headers);
 	if (sip_response_send(&response, NULL, (struct sip_text){0}) == -ENOSPC)
 		sip_reply(transaction, 500, NULL);
 }

@@ -184,6 +184,8 @@ const struct exchange_user *digest_check(struct b2bua *b2bua, struct sip_transac
 
 void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 		     const struct sip_message *request);
+/* Nobody answered; or, once the call is up, it is time to ask the dataplane about it. */
+void call_timer_expired(struct timer *timer, uint64_t now_ms);
 /* Sends the INVITE of this branch with the SDP. -errno: the branch is out. */
 int invite_send(struct leg *leg, struct sip_text sdp);
 /* False and refused with 415, 488 or 413 when the body is not an SDP of sensible size. */

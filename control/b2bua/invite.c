@@ -100,7 +100,7 @@ int invite_send(struct leg *leg, struct sip_text sdp)
 	return err;
 }
 
-static void ring_expired(struct timer *timer, uint64_t now_ms)
+void call_timer_expired(struct timer *timer, uint64_t now_ms)
 {
 	struct call *call = list_entry(timer, struct call, timer);
 
@@ -271,7 +271,6 @@ static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
 	caller->invite = transaction;
 	caller->nat = sender_is_behind_nat(request);
 	sip_transaction_set_owner(transaction, caller);
-	timer_init(&call->timer, ring_expired);
 	call->max_forwards = max_forwards;
 	snprintf(call->caller_user, sizeof(call->caller_user), "%s", user->extension);
 	snprintf(call->caller_name, sizeof(call->caller_name), "%s", user->name);

@@ -300,12 +300,28 @@ static void put_missing_codecs(struct writer *w, uint32_t media)
 	}
 }
 
+/* The direction to state. Who has the zero address hears nothing, whatever else it says (RFC
+ * 3264 8.4). */
+static const char *direction_text(const struct writer *w, uint32_t media)
+{
+	enum sdp_direction direction = sdp_media_direction(w->sdp, media);
+	struct address address;
+
+	if (sdp_media_address(w->sdp, media, &address) == 0 && address_is_any(&address)) {
+		if (direction == SDP_DIRECTION_SENDRECV)
+			direction = SDP_DIRECTION_SENDONLY;
+		else if (direction == SDP_DIRECTION_RECVONLY)
+			direction = SDP_DIRECTION_INACTIVE;
+	}
+	return sdp_direction_text(direction);
+}
+
 static void put_extras(struct writer *w, uint32_t media, const struct places *places)
 {
 	const struct sdp_rewrite_media *change = &w->rewrite->media[media];
 
 	if (!places->direction && !w->rewrite->keep_direction)
-		put_line(w, "a=%s", sdp_direction_text(sdp_media_direction(w->sdp, media)));
+		put_line(w, "a=%s", direction_text(w, media));
 	if (!places->rtcp && change->rtcp_port != 0)
 		put_rtcp(w, change);
 	if (!places->rtcp_mux && change->rtcp_mux)
@@ -374,7 +390,7 @@ static bool put_changed(struct writer *w, uint32_t media, uint32_t line, bool *d
 		return false;
 	if (is_direction(attribute) && !w->rewrite->keep_direction) {
 		if (!*direction_done)
-			put_line(w, "a=%s", sdp_direction_text(sdp_media_direction(w->sdp, media)));
+			put_line(w, "a=%s", direction_text(w, media));
 		*direction_done = true;
 		return true;
 	}

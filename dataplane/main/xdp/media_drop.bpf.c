@@ -1,0 +1,18 @@
+/* Shared AF_PACKET ports: the packet socket has had its copy by the time traffic control sees a
+ * frame, so media ends here and the kernel neither delivers it nor answers "port unreachable". */
+#include "media.h"
+
+#include <linux/pkt_cls.h>
+
+#define HEADERS_MAX 128 /* Ethernet, IPv4 with options, UDP */
+
+SEC("tc")
+int tandem_drop(struct __sk_buff *skb)
+{
+	bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
+	if (media_match((void *)(long)skb->data, (void *)(long)skb->data_end))
+		return TC_ACT_SHOT;
+	return TC_ACT_UNSPEC;
+}
+
+char media_license[] SEC("license") = "Dual BSD/GPL";

@@ -66,7 +66,9 @@ void sip_put_number(struct sip_builder *b, uint64_t number)
 }
 
 /* The pieces of a format are cleaned like any other text. */
-static void put_formatted(struct sip_builder *b, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void put_formatted(struct sip_builder *b,
+								const char *format,
+								va_list arguments)
 {
 	char text[2048];
 	int n = vsnprintf(text, sizeof(text), format, arguments);

@@ -48,6 +48,9 @@ struct sip_dialog {
 	struct sip_flow flow; /* where requests to the peer go, and our end */
 	struct sip_text texts[SIP_DIALOG_TEXTS];
 	char *text_block;
+	struct list transactions; /* open ones in it */
+	bool follow;              /* requests go back the way the peer's messages come */
+	bool declined;            /* a 2xx that nobody wanted: the stack's own, for a while */
 
 	/* Our 2xx to an INVITE, until its ACK (13.3.1.4). */
 	struct timer accept_timer;
@@ -80,6 +83,10 @@ int sip_dialog_create_uac(struct sip_stack *stack, const struct sip_message *res
 /* A further response in the same dialog: a 2xx confirms (route set and target are computed anew,
  * 13.2.2.4), and a target refresh (re-INVITE, UPDATE) moves the remote target. */
 int sip_dialog_update(struct sip_dialog *dialog, const struct sip_message *message);
+/* Requests to the peer go over this flow whatever its Contact says: for a peer that is known to sit
+ * behind NAT. (What can be seen from one message, a Via or Contact that is not where the message
+ * came from, is acted on without this.) */
+void sip_dialog_set_flow(struct sip_dialog *dialog, const struct sip_flow *flow);
 void sip_dialog_destroy(struct sip_dialog *dialog);
 
 /* NULL if there is none. Tags as seen from us. */

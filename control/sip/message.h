@@ -38,12 +38,11 @@ struct sip_flow {
 	uint64_t connection; /* 0 = none or any */
 };
 
-#define SIP_METHODS(X)                                                                             \
-	X(INVITE)                                                                                  \
-	X(ACK)                                                                                     \
-	X(BYE)                                                                                     \
-	X(CANCEL) X(REGISTER) X(OPTIONS) X(PRACK) X(UPDATE) X(INFO) X(SUBSCRIBE) X(NOTIFY)         \
-		X(REFER) X(MESSAGE) X(PUBLISH)
+/* clang-format off */
+#define SIP_METHODS(X) \
+	X(INVITE) X(ACK) X(BYE) X(CANCEL) X(REGISTER) X(OPTIONS) X(PRACK) X(UPDATE) X(INFO) \
+	X(SUBSCRIBE) X(NOTIFY) X(REFER) X(MESSAGE) X(PUBLISH)
+/* clang-format on */
 
 #define SIP_METHOD_ENUM(name) SIP_METHOD_##name,
 enum sip_method { SIP_METHOD_UNKNOWN, SIP_METHODS(SIP_METHOD_ENUM) SIP_METHOD_COUNT };

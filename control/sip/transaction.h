@@ -55,8 +55,8 @@ int sip_response_send(struct sip_response *response, const char *content_type,
 /* The plain response without headers of its own. */
 int sip_reply(struct sip_transaction *transaction, uint32_t status, const char *reason);
 
-/* The tag that responses of this server transaction carry in To (also when the request had one:
- * then that). */
+/* The tag that responses of this server transaction get in To; at == NULL when the request had one
+ * (in a dialog). */
 struct sip_text sip_server_tag(const struct sip_transaction *transaction);
 enum sip_method sip_transaction_method(const struct sip_transaction *transaction);
 const struct sip_flow *sip_transaction_flow(const struct sip_transaction *transaction);
@@ -80,7 +80,8 @@ struct sip_request {
 	struct sip_dialog *dialog; /* or NULL */
 	struct sip_flow flow;
 	enum sip_method method;
-	struct sip_text branch; /* in the buffer */
+	struct sip_text method_text; /* in the buffer */
+	struct sip_text branch;      /* likewise */
 };
 
 /* What a request outside of a dialog is made of. Texts are copied. */

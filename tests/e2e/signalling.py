@@ -6,8 +6,8 @@ from support import talk as judge
 from support.case import scenario
 from support.process import eventually
 from support.steps import (CHALLENGE, ack, bye, callee_answers, callee_bye, caller_talks, cancel, challenged,
-                           invite, options_request, pause, recv, recv_invite, register, reinvite,
-                           respond, respond_to_invite, sdp)
+                           invite, options_request, pause, recv, recv_bye_unanswered, recv_invite,
+                           register, reinvite, respond, respond_to_bye, respond_to_invite, sdp)
 
 
 def call(case, caller_steps, callee_steps=None, calls=1, rate=10, user="1001", number="1002",
@@ -97,8 +97,8 @@ def caller_cancels(case):
 def both_hang_up(case):
     tandem = case.tandem()
     callee = [recv_invite(), respond(180, "Ringing"), respond(200, "OK", sdp()),
-              recv("ACK", routes=True), recv("BYE"), callee_bye(),
-              respond(200, "OK", to_tag=False), recv(200)]
+              recv("ACK", routes=True), recv_bye_unanswered(), callee_bye(), recv(200),
+              respond_to_bye()]
     call(case, caller_talks(500), callee)
     ended_row(case, tandem, 200, "caller", answered=True)
 

@@ -122,6 +122,22 @@ def respond_to_invite(code, reason):
     ])
 
 
+def recv_bye_unanswered():
+    """A BYE that respond_to_bye() will answer later, whatever comes in between."""
+    return """\
+<recv request="BYE"><action>
+<ereg regexp=".*" search_in="hdr" header="Via:" assign_to="via"/>
+<ereg regexp=".*" search_in="hdr" header="From:" assign_to="bye_from"/>
+<ereg regexp=".*" search_in="hdr" header="To:" assign_to="bye_to"/>
+<ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="bye_cseq"/>
+</action></recv>"""
+
+
+def respond_to_bye():
+    return _send(["SIP/2.0 200 OK", "Via: [$via]", "From: [$bye_from]", "To: [$bye_to]",
+                  "[last_Call-ID:]", "CSeq: [$bye_cseq]"], retransmission=0)
+
+
 def callee_bye(cseq=1):
     """BYE from the side that was called, out of the INVITE that it has seen."""
     return _send([

@@ -1,9 +1,10 @@
 /* Compares the secret in constant time and counts failures per source. */
 #include "control/admin/auth.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 

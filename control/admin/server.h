@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+
 #include <pthread.h>
 
 #define PROBLEM_DETAIL_MAX 512

@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #define JOURNAL_VERSION     1           /* of the layout of all types, in the frame */
-#define JOURNAL_RECORD_MAX  (64 * 1024) /* bytes of an encoded record */
+#define JOURNAL_RECORD_MAX  (96 * 1024) /* bytes of an encoded record */
 #define JOURNAL_TEXT_MAX    1024        /* bytes of one text in it, without the NUL */
-#define JOURNAL_RECEIPT_MAX (48 * 1024) /* bytes of a receipt's JSON */
+#define JOURNAL_RECEIPT_MAX (64 * 1024) /* bytes of a receipt's JSON */
 
 enum journal_type {
 	JOURNAL_CALL = 1,    /* a call began or moved on; its CDR as far as it is known */

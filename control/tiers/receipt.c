@@ -2,14 +2,15 @@
  * there. */
 #include "control/tiers/receipt.h"
 
-#include <errno.h>
 #include <jansson.h>
+
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RECEIPT_VERSION   1
-#define RECEIPT_TEXT_MAX  8192 /* bytes of one text */
+#define RECEIPT_TEXT_MAX  65536 /* bytes of one text */
 #define RECEIPT_DEPTH_MAX 8    /* of arrays and objects */
 
 struct receipt {

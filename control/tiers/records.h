@@ -8,6 +8,7 @@
 #include "control/tiers/receipt.h"
 
 #include <jansson.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -7,8 +7,9 @@
 
 #include "dataplane/base/clock.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
+
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,9 +7,10 @@
 
 #include "dataplane/base/clock.h"
 
+#include <sqlite3.h>
+
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,289 @@
+/* tandemctl: the operator's command. Finds the command by its words and prints help. */
+#include "tools/tandemctl.h"
+
+#include <curl/curl.h>
+
+#include <errno.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+	{"status", "", "state of the three daemons; 1 when something is wrong", NULL, cmd_status},
+	{"calls", "", "calls that are up", NULL, cmd_calls},
+	{"calls hangup", "ID", "end a call", NULL, cmd_calls_hangup},
+	{"reg", "", "registered phones", NULL, cmd_reg},
+	{"cdr", "[find] [--from T] [--to T] [--number N] [--limit N] [ID]",
+	 "calls that are over, newest first; ID shows one in full",
+	 "  --from T     started at or after T\n"
+	 "  --to T       started before T\n"
+	 "  --number N   N called, was called or answered\n"
+	 "  --limit N    at most N (1 to 1000, default 100)\n"
+	 "  T is 2026-01-02T03:04:05Z, 2026-01-02, seconds since 1970, or -15m, -2h, -7d.\n",
+	 cmd_cdr},
+	{"rec list", "[--from T] [--to T] [--number N] [--call ID] [--limit N]",
+	 "recordings in the store, newest first", "  Options as for cdr; --call: of that call.\n",
+	 cmd_rec_list},
+	{"rec get", "ID [-o FILE]", "fetch a recording and check its SHA-256",
+	 "  -o FILE      write here (- = standard output); default ID.wav\n", cmd_rec_get},
+	{"user passwd", "EXTENSION", "give a user a new random password, printed once",
+	 "  Changes the digests in the configuration file and tells control to read it again.\n",
+	 cmd_user_passwd},
+	{"digest", "EXTENSION REALM [--stdin]", "print a user's lines for the configuration file",
+	 "  --stdin      read the password (one line) from standard input; otherwise one is made\n"
+	 "               and printed on standard error\n",
+	 cmd_digest},
+	{"secret", "", "make an admin secret and its SHA-256", NULL, cmd_secret},
+	{"version", "", "print the version", NULL, cmd_version},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char common_options[] =
+	"Options:\n"
+	"  --json         print JSON\n"
+	"  --config FILE  configuration, default " CONFIG_DEFAULT "\n"
+	"  --socket PATH  control's HTTP socket, default as configured\n"
+	"  --help         this text, or the command's\n";
+
+static const char exit_codes[] =
+	"Exit codes: 0 done; 1 not found or no result (status: something is wrong); 2 usage;\n"
+	"  3 a daemon cannot be reached; 4 refused or failed.\n";
+
+int say(int code, const char *format, ...)
+{
+	va_list arguments;
+	char line[1024], safe[1024];
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "tandemctl: %s\n", text_safe(safe, sizeof(safe), line));
+	return code;
+}
+
+/* ---- configuration ---- */
+
+static int load_defaults(struct config **config, char error[CONFIG_ERROR_MAX])
+{
+	char path[] = "/tmp/tandemctl.XXXXXX";
+	int fd = mkstemp(path);
+	int rc;
+
+	/* an empty file is a configuration of defaults only */
+	if (fd < 0)
+		return -errno;
+	rc = dprintf(fd, "control: {}\n") > 0 ? config_load(path, config, error) : -EIO;
+	close(fd);
+	unlink(path);
+	return rc;
+}
+
+const struct config *ctl_config(struct ctl *ctl)
+{
+	char error[CONFIG_ERROR_MAX] = "";
+	const char *path = ctl->config_path ? ctl->config_path : CONFIG_DEFAULT;
+	int rc;
+
+	if (ctl->config)
+		return ctl->config;
+	if (!ctl->config_path && access(path, F_OK) != 0 && errno == ENOENT)
+		rc = load_defaults(&ctl->config, error);
+	else
+		rc = config_load(path, &ctl->config, error);
+	if (rc == 0)
+		return ctl->config;
+	say(EXIT_REFUSED, "%s", error[0] ? error : strerror(-rc));
+	return NULL;
+}
+
+const char *ctl_control_socket(struct ctl *ctl)
+{
+	const struct config *config;
+
+	if (ctl->socket)
+		return ctl->socket;
+	config = ctl_config(ctl);
+	return config ? config->control.http_socket : NULL;
+}
+
+/* ---- arguments ---- */
+
+static const struct option_spec *find_option(const struct option_spec *specs, const char *argument,
+					     const char **value)
+{
+	*value = NULL;
+	for (; specs->name; specs++) {
+		size_t n = strlen(specs->name);
+
+		if (specs->letter && argument[1] == specs->letter && argument[2] == '\0')
+			return specs;
+		if (strncmp(argument, "--", 2) != 0 || strncmp(argument + 2, specs->name, n) != 0)
+			continue;
+		if (argument[2 + n] == '\0')
+			return specs;
+		if (argument[2 + n] == '=' && specs->value) {
+			*value = argument + 3 + n;
+			return specs;
+		}
+	}
+	return NULL;
+}
+
+int options_parse(const struct option_spec *specs, int *argc, char **argv)
+{
+	bool only_arguments = false;
+	int kept = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		const struct option_spec *spec;
+		const char *value;
+
+		if (only_arguments || argv[i][0] != '-' || argv[i][1] == '\0') {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		if (strcmp(argv[i], "--") == 0) {
+			only_arguments = true;
+			continue;
+		}
+		spec = find_option(specs, argv[i], &value);
+		if (!spec)
+			return say(EXIT_USAGE, "unknown option %s (see --help)", argv[i]);
+		if (spec->value && !value && ++i == *argc)
+			return say(EXIT_USAGE, "--%s needs %s", spec->name, spec->value);
+		*spec->text = !spec->value ? "" : value ? value : argv[i];
+	}
+	*argc = kept;
+	return 0;
+}
+
+/* Takes the common options out of the arguments, wherever they stand. Returns the new count, or
+ * -1. */
+static int take_common(struct ctl *ctl, int argc, char **argv, bool *help)
+{
+	int kept = 0;
+
+	for (int i = 0; i < argc; i++) {
+		const char **text = NULL;
+
+		if (strcmp(argv[i], "--json") == 0)
+			ctl->json = true;
+		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			*help = true;
+		else if (strcmp(argv[i], "--config") == 0)
+			text = &ctl->config_path;
+		else if (strcmp(argv[i], "--socket") == 0)
+			text = &ctl->socket;
+		else if (strncmp(argv[i], "--config=", 9) == 0)
+			ctl->config_path = argv[i] + 9;
+		else if (strncmp(argv[i], "--socket=", 9) == 0)
+			ctl->socket = argv[i] + 9;
+		else
+			argv[kept++] = argv[i];
+		if (!text)
+			continue;
+		if (++i == argc) {
+			say(EXIT_USAGE, "%s needs a value", argv[i - 1]);
+			return -1;
+		}
+		*text = argv[i];
+	}
+	return kept;
+}
+
+/* ---- help ---- */
+
+static int print_help(FILE *out)
+{
+	fprintf(out, "Usage: tandemctl COMMAND [arguments] [options]\n\nCommands:\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\n%s\n%s", common_options, exit_codes);
+	return out == stdout ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int print_command_help(const struct command *command)
+{
+	printf("Usage: tandemctl %s%s%s\n\n%c%s.\n", command->name, command->usage[0] ? " " : "",
+	       command->usage, command->help[0] - 'a' + 'A', command->help + 1);
+	if (command->more)
+		printf("%s", command->more);
+	printf("\n%s\n%s", common_options, exit_codes);
+	return EXIT_DONE;
+}
+
+/* ---- main ---- */
+
+/* How many of the words name this command: 0 = not this one. */
+static int name_words(const struct command *command, int argc, char **argv)
+{
+	char name[64];
+	int words = 0;
+
+	snprintf(name, sizeof(name), "%s", command->name);
+	for (char *rest = name, *word; (word = strsep(&rest, " ")) != NULL; words++)
+		if (words >= argc || strcmp(argv[words], word) != 0)
+			return 0;
+	return words;
+}
+
+static const struct command *find_command(int argc, char **argv, int *words)
+{
+	const struct command *found = NULL;
+
+	*words = 0;
+	for (size_t i = 0; i < COMMANDS; i++) {
+		int n = name_words(&commands[i], argc, argv);
+
+		if (n > *words) {
+			found = &commands[i];
+			*words = n;
+		}
+	}
+	return found;
+}
+
+int cmd_version(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 0)
+		return say(EXIT_USAGE, "version takes no arguments");
+	if (ctl->json)
+		printf("{\"version\": \"%s\"}\n", TANDEM_VERSION);
+	else
+		printf("tandemctl %s\n", TANDEM_VERSION);
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct ctl ctl = {0};
+	bool help = false;
+	int words, code;
+
+	setlocale(LC_ALL, "");
+	argc = take_common(&ctl, argc - 1, argv + 1, &help);
+	argv++;
+	if (argc < 0)
+		return EXIT_USAGE;
+	if (argc > 0 && strcmp(argv[0], "--version") == 0)
+		return cmd_version(&ctl, 0, NULL);
+	command = find_command(argc, argv, &words);
+	if (!command) {
+		if (argc > 0)
+			say(EXIT_USAGE, "no such command: %s", argv[0]);
+		return print_help(help && argc == 0 ? stdout : stderr);
+	}
+	if (help)
+		return print_command_help(command);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	code = command->run(&ctl, argc - words, argv + words);
+	curl_global_cleanup();
+	config_free(ctl.config);
+	if (fflush(stdout) != 0)
+		return say(EXIT_REFUSED, "standard output: %s", strerror(errno));
+	return code;
+}

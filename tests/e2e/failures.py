@@ -13,12 +13,6 @@ from support.process import eventually
 SECONDS = 8
 
 
-def fetch(case, tandem, receipt):
-    path = os.path.join(case.directory, receipt["recording_id"] + ".wav")
-    tandem.ctl("rec", "get", receipt["recording_id"], "--output", path)
-    return path
-
-
 @scenario("the recorder is killed with -9 in mid-call: the recording is whole")
 def recorder_killed(case):
     tandem = case.tandem("af_xdp")
@@ -33,8 +27,8 @@ def recorder_killed(case):
     judge.must_hear_each_other(talk, SECONDS)
     row = judge.only_cdr(tandem)
     judge.must_account(talk, row)
-    receipt = judge.recording_of(tandem, row)
-    judge.must_be_recorded(talk, fetch(case, tandem, receipt), receipt, capture)
+    recording = judge.recording_of(tandem, row)
+    judge.must_be_recorded(talk, tandem.fetch(recording), recording, capture)
     assert len(tandem.recordings()) == 1 and len(tandem.objects()) == 1
 
 
@@ -49,8 +43,8 @@ def recorder_killed_often(case):
     time.sleep(2)
     judge.end(talk)
     row = judge.only_cdr(tandem)
-    receipt = judge.recording_of(tandem, row)
-    judge.must_be_recorded(talk, fetch(case, tandem, receipt), receipt)
+    recording = judge.recording_of(tandem, row)
+    judge.must_be_recorded(talk, tandem.fetch(recording), recording)
     assert len(tandem.recordings()) == 1
 
 
@@ -90,8 +84,8 @@ def dataplane_killed(case):
     judge.must_hear_each_other(talk, SECONDS)
     row = judge.only_cdr(tandem, count=2)
     judge.must_account(talk, row)
-    receipt = judge.recording_of(tandem, row)
-    judge.must_be_recorded(talk, fetch(case, tandem, receipt), receipt)
+    recording = judge.recording_of(tandem, row)
+    judge.must_be_recorded(talk, tandem.fetch(recording), recording)
 
 
 @scenario("all three are stopped and started: registrations, CDRs and recordings are still there")
@@ -100,11 +94,11 @@ def stopped_and_started(case):
     caller, callee = case.phone("a", "1001"), case.phone("b", "1002")
     judge.hold_conversation(caller, callee, 3)
     row = judge.only_cdr(tandem)
-    receipt = judge.recording_of(tandem, row)
+    recording = judge.recording_of(tandem, row)
     tandem.stop()
     tandem.start()
     assert [one["id"] for one in tandem.cdrs()] == [row["id"]]
-    assert [one["recording_id"] for one in tandem.recordings()] == [receipt["recording_id"]]
+    assert [one["id"] for one in tandem.recordings()] == [recording["id"]]
     # Nobody has registered again: the bindings come from the journal.
     talk = judge.hold_conversation(caller, callee, SECONDS)
     judge.must_hear_each_other(talk, SECONDS)
@@ -226,8 +220,8 @@ def garbage_media(case):
     found = grown(before, after, "drop", "unknown", "source", "malformed", "strict", "no_flow")
     assert sum(found.values()) >= 1000, (found, {key: after[key] for key in after
                                                  if after[key] != before.get(key)})
-    receipt = judge.recording_of(tandem, judge.only_cdr(tandem))
-    judge.must_be_recorded(talk, fetch(case, tandem, receipt), receipt)
+    recording = judge.recording_of(tandem, judge.only_cdr(tandem))
+    judge.must_be_recorded(talk, tandem.fetch(recording), recording)
 
 
 @scenario("garbage on the ng ports: answered with an error or ignored, never the end")

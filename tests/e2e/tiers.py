@@ -16,17 +16,17 @@ def s3_store(swift):
             "access_key": swift.ACCESS_KEY, "secret_key": swift.SECRET_KEY}
 
 
-def judge_object(case, swift, receipt, talk):
-    """The bucket holds this recording alone, byte for byte what the receipt says."""
+def judge_object(case, swift, recording, talk):
+    """The bucket holds this recording alone, byte for byte what the recording says."""
     objects = swift.objects(BUCKET)
-    assert list(objects) == [receipt["object"]], (list(objects), receipt)
-    body = objects[receipt["object"]]
-    assert len(body) == receipt["bytes"], (len(body), receipt)
-    assert hashlib.sha256(body).hexdigest() == receipt["sha256"], receipt
+    assert list(objects) == [recording["object"]], (list(objects), recording)
+    body = objects[recording["object"]]
+    assert len(body) == recording["bytes"], (len(body), recording)
+    assert hashlib.sha256(body).hexdigest() == recording["sha256"], recording
     path = os.path.join(case.directory, "object.wav")
     with open(path, "wb") as file:
         file.write(body)
-    judge.must_be_recorded(talk, path, receipt)
+    judge.must_be_recorded(talk, path, recording)
     return path
 
 
@@ -40,15 +40,13 @@ def s3_and_postgresql(case):
     judge.must_hear_each_other(talk, SECONDS)
     row = judge.only_cdr(tandem)
     judge.must_account(talk, row)
-    receipt = judge.recording_of(tandem, row)
-    path = judge_object(case, swift, receipt, talk)
-    fetched = os.path.join(case.directory, "fetched.wav")
-    tandem.ctl("rec", "get", receipt["recording_id"], "--output", fetched)
-    with open(path, "rb") as one, open(fetched, "rb") as other:
+    recording = judge.recording_of(tandem, row)
+    path = judge_object(case, swift, recording, talk)
+    with open(path, "rb") as one, open(tandem.fetch(recording), "rb") as other:
         assert one.read() == other.read()
     # The row is really there, and nothing went into an embedded database instead.
     found = postgres.psql("SELECT id, caller, callee, recording_id FROM cdr")
-    assert found == [[row["id"], "1001", "1002", receipt["recording_id"]]], found
+    assert found == [[row["id"], "1001", "1002", recording["id"]]], found
     assert not os.path.exists(os.path.join(tandem.data_dir, "records.db"))
 
 
@@ -66,8 +64,8 @@ def s3_unreachable(case):
     time.sleep(1)
     assert tandem.recordings() == []
     swift.start()
-    receipt = judge.recording_of(tandem, row, 40)
-    judge_object(case, swift, receipt, talk)
+    recording = judge.recording_of(tandem, row, 40)
+    judge_object(case, swift, recording, talk)
 
 
 @scenario("S3 cannot be reached and the recorder restarts: its queue survives")
@@ -82,8 +80,8 @@ def s3_queue_survives_restart(case):
     time.sleep(1)
     tandem.kill("recorder")
     swift.start()
-    receipt = judge.recording_of(tandem, row, 40)
-    judge_object(case, swift, receipt, talk)
+    recording = judge.recording_of(tandem, row, 40)
+    judge_object(case, swift, recording, talk)
 
 
 @scenario("PostgreSQL stops during a call: the call is untouched, the CDR arrives once")
@@ -111,10 +109,8 @@ def postgresql_stops(case):
     assert rows == [["1002", "1"], ["600", "1"]], rows
     row = next(one for one in tandem.cdrs() if one["callee"] == "1002")
     judge.must_account(talk, row)
-    receipt = judge.recording_of(tandem, row)
-    path = os.path.join(case.directory, "fetched.wav")
-    tandem.ctl("rec", "get", receipt["recording_id"], "--output", path)
-    judge.must_be_recorded(talk, path, receipt)
+    recording = judge.recording_of(tandem, row)
+    judge.must_be_recorded(talk, tandem.fetch(recording), recording)
 
 
 @scenario("PostgreSQL restarts while control is killed: still one row a call")

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 
 from . import audio
@@ -24,6 +25,14 @@ def scenario(title):
         function.scenario = title
         return function
     return mark
+
+
+def has_af_xdp():
+    try:
+        socket.socket(44, socket.SOCK_RAW, 0).close()  # AF_XDP
+        return True
+    except OSError:
+        return False
 
 
 class Case:
@@ -53,6 +62,8 @@ class Case:
         if not self.lan:
             self.make_lan()
         namespace = namespace or self.lan.server
+        if port == "af_xdp" and not has_af_xdp():
+            raise Skipped("this kernel has no AF_XDP sockets")
         if port == "tap":
             self.lan.bridge_server()
         tandem = Tandem(self.build, namespace, self._name("tandem"), port=port, start=False,
@@ -80,6 +91,12 @@ class Case:
         self.sipp(letter, "register", [register(), recv(401, auth=True), register(True, 2),
                                        recv(200)], server, user=user, port=5070,
                   keys=[("contact_port", contact_port)], seconds=10).finish()
+
+    def register_refused(self, letter, user, password=None, server=Lan.SERVER4):
+        self.sipp(letter, "register", [register(), recv(401, auth=True), register(True, 2),
+                                       recv(403)], server, user=user, port=5071, seconds=10,
+                  password=password or USERS[user],
+                  keys=[("contact_port", 5060)]).finish()
 
     def speech(self, voice):
         return audio.speech(voice, self.speech_directory)

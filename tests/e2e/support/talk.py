@@ -86,32 +86,38 @@ def must_account(talk, row, by="caller"):
 
 
 def recording_of(tandem, row, seconds=20):
-    """The receipt of the call's recording, when it is there."""
+    """The row of the call's recording, when it is there."""
     assert row["recording_id"], row
 
     def found():
-        return next((one for one in tandem.recordings()
-                     if one["recording_id"] == row["recording_id"] and one.get("object")), None)
-    return eventually(found, seconds, "receipt of the recording", step=0.2)
+        return next((one for one in tandem.recordings() if one["id"] == row["recording_id"]), None)
+    recording = eventually(found, seconds, "receipt of the recording", step=0.2)
+    assert recording["call_id"] == row["id"] and recording["object"], recording
+    return recording
 
 
-def must_be_recorded(talk, path, receipt, capture=None):
+def must_be_recorded(talk, path, recording, capture=None):
     """Caller left, callee right, whole, aligned, as long as the call was."""
     channels, rate = audio.wav_read(path)
     assert rate == audio.RATE and len(channels) == 2, (rate, len(channels))
     duration = len(channels[0]) / rate
     talked = talk.ended - talk.answered
     assert abs(duration - talked) <= 0.6, "%.2f s recorded, %.2f s talked" % (duration, talked)
-    assert abs(receipt["duration_ms"] / 1000 - duration) <= 0.002, (receipt, duration)
-    packets = receipt["packets"]
-    assert packets["received"] == packets["written"], receipt
-    assert packets["lost"] == packets["overrun"] == packets["undecoded"] == 0, receipt
+    assert abs(recording["duration_ms"] / 1000 - duration) <= 0.002, (recording, duration)
+    must_be_whole(recording)
     for channel, speaker, other, side in ((0, talk.caller, talk.callee, "left"),
                                           (1, talk.callee, talk.caller, "right")):
         must_match(channels[channel], speaker.sent(), "%s channel is %s" % (side, speaker.user))
         must_differ(channels[channel], other.sent(), "%s channel is %s" % (side, other.user))
     if capture:
         must_be_aligned(talk, channels, capture)
+
+
+def must_be_whole(recording):
+    """Every packet that came was written."""
+    assert recording["packets_received"] == recording["packets_written"] > 0, recording
+    for name in ("lost", "overrun", "undecoded", "duplicate"):
+        assert recording["packets_" + name] == 0, recording
 
 
 def must_be_aligned(talk, channels, capture):

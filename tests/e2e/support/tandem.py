@@ -167,13 +167,33 @@ class Tandem:
                 with contextlib.suppress(ValueError):
                     return json.loads(received.split(b" ", 1)[1])
 
+    def _list(self, name, *words):
+        """What a listing command shows; it ends with 1 when that is nothing."""
+        result = self.ctl(*words, "--json", check=False)
+        found = json.loads(result.stdout)[name] if result.returncode in (0, 1) else None
+        assert found is not None and bool(found) == (result.returncode == 0), "%s: %d %s %s" % (
+            words, result.returncode, result.stdout[-500:], result.stderr)
+        return found
+
     def cdrs(self, limit=100):
         """The CDRs that the records tier holds, oldest first, as dictionaries."""
-        return self.ctl_json("cdr", "--limit", str(limit))
+        return self._list("cdrs", "cdr", "--limit", str(limit))[::-1]
 
     def recordings(self, limit=100):
-        """Receipts in the records tier, oldest first."""
-        return self.ctl_json("rec", "list", "--limit", str(limit))
+        """Recordings in the records tier, oldest first."""
+        return self._list("recordings", "rec", "list", "--limit", str(limit))[::-1]
+
+    def calls(self):
+        return self._list("calls", "calls")
+
+    def registrations(self):
+        return self._list("registrations", "reg")
+
+    def fetch(self, recording, path=None):
+        """The recording as an operator gets it; its path."""
+        path = path or os.path.join(self.directory, recording["id"] + ".wav")
+        self.ctl("rec", "get", recording["id"], "-o", path)
+        return path
 
     def objects(self):
         """Files of the object store (directory), without those being written."""

@@ -2,8 +2,9 @@
  * The HTTP servers, and the way of a request: who may, which endpoint, its answer as JSON or as a
  * problem document.
  */
-#include "control/admin/server.h"
+#include "control/admin/admin.h"
 
+#include "control/admin/server.h"
 #include "control/tiers/unix_listen.h"
 #include "dataplane/base/log.h"
 

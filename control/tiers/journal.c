@@ -18,8 +18,8 @@
 
 #define COMMIT_DEFAULT_MS  10
 #define SEGMENT_DEFAULT_MB 16
-#define BUFFERS            32  /* of 512 KiB: what a disk that hangs may hold up */
-#define SUBMIT_WAIT_US     100 /* for the kernel to have taken a round's records */
+#define BUFFERS            32   /* of 512 KiB: what a disk that hangs may hold up */
+#define SUBMIT_WAIT_US     2000 /* for the kernel to have taken a round's records */
 #define FLUSH_MS           5000
 
 struct journal {
@@ -31,7 +31,8 @@ struct journal {
 	char *directory;
 	struct live_set *live; /* from open to restore; then the state tier's */
 	struct state_tier *state;
-	bool dirty; /* appended in this round */
+	bool dirty;   /* appended in this round */
+	bool lagging; /* the kernel did not take a round in time: no wait until it has */
 	struct log_limit refused_log;
 	_Atomic uint64_t appended; /* written by the loop's thread, read by any, relaxed */
 	_Atomic uint64_t refused;
@@ -91,10 +92,13 @@ static void deadline_expired(struct timer *timer, uint64_t now)
 
 void journal_round_end(struct journal *journal)
 {
+	int rc;
+
 	if (!journal->dirty)
 		return;
 	journal->dirty = false;
-	segment_log_submit(journal->log, now_ms(), SUBMIT_WAIT_US);
+	rc = segment_log_submit(journal->log, now_ms(), journal->lagging ? 0 : SUBMIT_WAIT_US);
+	journal->lagging = rc != 0;
 	follow_log(journal);
 }
 

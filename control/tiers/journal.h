@@ -84,8 +84,10 @@ int journal_receipt(struct journal *journal, const char *recording_id, const cha
 /* Its owner goes away: it will not be called. Harmless when it was called already. */
 void journal_wait_cancel(struct journal_wait *wait);
 
-/* To be called from the loop's after-round hook: hands what this round appended to the kernel. A
- * journal whose round did not append costs a comparison. */
+/* To be called from the loop's after-round hook, before what the round sends goes out: hands what
+ * it appended to the kernel, so that a killed process loses none of it. That is a copy into the
+ * page cache and takes microseconds; a disk that hangs is waited for once, for 2 ms, and then not
+ * until it has caught up. A round that appended nothing costs a comparison. */
 void journal_round_end(struct journal *journal);
 
 /* Any thread. Positions are the log's; lag is counted by the followers. */

@@ -11,7 +11,7 @@
 
 #define RECEIPT_VERSION   1
 #define RECEIPT_TEXT_MAX  65536 /* bytes of one text */
-#define RECEIPT_DEPTH_MAX 8    /* of arrays and objects */
+#define RECEIPT_DEPTH_MAX 8     /* of arrays and objects */
 
 struct receipt {
 	struct recording recording;

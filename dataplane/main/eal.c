@@ -1,6 +1,7 @@
 /*
  * Several dataplanes may run on one machine (in namespaces of their own), so nothing is shared with
- * other DPDK processes: memory is anonymous (--in-memory), there is no telemetry socket. Main and
+ * other DPDK processes: memory is anonymous (--in-memory, or --no-shconf without huge pages), there
+ * is no telemetry socket. Main and
  * workers may share a CPU, as on a machine with one or two.
  */
 #include "dataplane/main/eal.h"
@@ -27,6 +28,16 @@
 
 /* ---- DPDK's log lines become ours ---- */
 
+/* DPDK logs through one stream per process, so its last complaint is kept per process too. */
+static char last_message[256] = "nothing more is known";
+
+const char *eal_last_message(void)
+{
+	return last_message;
+}
+
+/* Its drivers complain of much that does not matter (no multiq qdisc, no MAC on lo): debug lines.
+ * What made something fail goes into the line that says so. */
 static ssize_t log_write(void *cookie, const char *text, size_t n)
 {
 	size_t len = n;
@@ -37,9 +48,8 @@ static ssize_t log_write(void *cookie, const char *text, size_t n)
 	if (len == 0)
 		return (ssize_t)n;
 	if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR)
-		log_warn("DPDK: %.*s", (int)len, text);
-	else
-		log_debug("DPDK: %.*s", (int)len, text);
+		snprintf(last_message, sizeof(last_message), "%.*s", (int)len, text);
+	log_debug("DPDK: %.*s", (int)len, text);
 	return (ssize_t)n;
 }
 
@@ -177,24 +187,26 @@ int eal_start(const struct config_dataplane *config, const struct port *ports, u
 
 	log_open();
 	add(&a, "tandem-dataplane");
-	add(&a, "--in-memory");
 	add(&a, "--no-telemetry");
 	add_lcores(&a, config->workers);
 	add_drivers(&a, ports, ports_count);
 	if (config->hugepages && huge_reserve(bytes)) {
 		log_info("memory: hugepages, %lu MB wanted", bytes >> 20);
+		add(&a, "--in-memory");
 	} else {
 		uint64_t mb = config->memory_mb > bytes >> 20 ? config->memory_mb : bytes >> 20;
 
 		log_info("memory: %lu MB without hugepages", mb);
-		add(&a, "--no-huge");
+		add(&a, "--no-huge"); /* does not go together with --in-memory */
+		add(&a, "--no-shconf");
 		add(&a, "-m");
 		add(&a, "%lu", mb);
 	}
 	rc = rte_eal_init(a.n, a.v);
 	if (rc < 0) {
 		rc = -rte_errno;
-		log_error("DPDK environment did not start: %s", rte_strerror(rte_errno));
+		log_error("DPDK environment did not start: %s (%s)", rte_strerror(rte_errno),
+			  last_message);
 	}
 	/* The environment keeps pointers into its arguments. */
 	return rc < 0 ? rc : 0;

@@ -14,6 +14,8 @@
 int eal_start(const struct config_dataplane *config, const struct port *ports, uint32_t ports_count,
 	      uint32_t mbufs);
 void eal_stop(void);
+/* The last thing that DPDK complained of, for our own error lines; never NULL. Main lcore. */
+const char *eal_last_message(void);
 
 /* The one pool of all ports: frames pass from port to port without a copy. NULL, logged. */
 struct rte_mempool *eal_pool_create(uint32_t mbufs);

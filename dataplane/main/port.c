@@ -3,6 +3,7 @@
 #include "dataplane/main/port.h"
 
 #include "dataplane/base/log.h"
+#include "dataplane/main/eal.h"
 #include "dataplane/main/netdev.h"
 
 #include <dirent.h>
@@ -151,10 +152,15 @@ int port_open(struct port *port, const struct port_media *media, struct rte_memp
 	if (port->conf->kind != CONFIG_PORT_AF_PACKET) {
 		port->kind = CONFIG_PORT_AF_XDP;
 		rc = port_xdp_open(port, media, pool);
-		if (rc == 0 || port->conf->kind == CONFIG_PORT_AF_XDP)
+		if (rc == 0)
+			return 0;
+		if (port->conf->kind == CONFIG_PORT_AF_XDP) {
+			log_error("port %s: XDP does not attach to %s: %s (%s)", port->name,
+				  port->conf->device, strerror(-rc), eal_last_message());
 			return rc;
-		log_warn("port %s: XDP does not attach to %s (%s), using AF_PACKET", port->name,
-			 port->conf->device, strerror(-rc));
+		}
+		log_warn("port %s: XDP does not attach to %s (%s; %s), using AF_PACKET", port->name,
+			 port->conf->device, strerror(-rc), eal_last_message());
 	}
 	port->kind = CONFIG_PORT_AF_PACKET;
 	return port_packet_open(port, media, pool);
@@ -213,7 +219,7 @@ static void fds_list(bool seen[FDS_SEEN_MAX])
 	while ((entry = readdir(self)) != NULL) {
 		long fd = strtol(entry->d_name, NULL, 10);
 
-		if (fd > 2 && fd < FDS_SEEN_MAX)
+		if (fd > 2 && fd < FDS_SEEN_MAX && fd != dirfd(self))
 			seen[fd] = true;
 	}
 	closedir(self);

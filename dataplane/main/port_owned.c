@@ -2,6 +2,7 @@
 #include "dataplane/main/port.h"
 
 #include "dataplane/base/log.h"
+#include "dataplane/main/eal.h"
 
 #include <errno.h>
 #include <rte_ethdev.h>
@@ -54,9 +55,9 @@ int port_owned_open(struct port *port, const struct port_media *media, struct rt
 	rc = port->kind == CONFIG_PORT_PCI ? pci_open(port, pool)
 					   : port_vdev_open(port, device, arguments, pool);
 	if (rc < 0) {
-		log_error("port %s: %s device %s does not open: %s", port->name,
+		log_error("port %s: %s device %s does not open: %s (%s)", port->name,
 			  port_kind_text(port->kind), port->conf->device ? port->conf->device : "",
-			  strerror(-rc));
+			  strerror(-rc), eal_last_message());
 		return rc;
 	}
 	if (port->kind == CONFIG_PORT_TAP) {

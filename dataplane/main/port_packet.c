@@ -7,6 +7,7 @@
 #include "dataplane/main/port.h"
 
 #include "dataplane/base/log.h"
+#include "dataplane/main/eal.h"
 #include "dataplane/main/media_drop_bpf.h"
 
 #include <bpf/bpf.h>
@@ -125,8 +126,8 @@ int port_packet_open(struct port *port, const struct port_media *media, struct r
 	port->queues = 1;
 	rc = port_vdev_open(port, device, arguments, pool);
 	if (rc < 0) {
-		log_error("port %s: AF_PACKET does not open on %s: %s", port->name,
-			  port->conf->device, strerror(-rc));
+		log_error("port %s: AF_PACKET does not open on %s: %s (%s)", port->name,
+			  port->conf->device, strerror(-rc), eal_last_message());
 		return rc;
 	}
 	for (uint32_t i = 0; rc == 0 && i < port->fds_count; i++)

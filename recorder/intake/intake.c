@@ -437,6 +437,11 @@ bool intake_holds(const struct intake *intake, uint64_t generation)
 	return set_find(intake, generation) != NULL;
 }
 
+bool intake_has_attached(const struct intake *intake)
+{
+	return intake->counters.generation != 0;
+}
+
 bool intake_is_drained(const struct intake *intake)
 {
 	for (uint32_t s = 0; s < intake->sets_count; s++) {

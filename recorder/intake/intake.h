@@ -68,6 +68,8 @@ uint32_t intake_poll(struct intake *intake, uint64_t now_ms, uint64_t real_ns);
 
 /* True when records of this generation may still come. */
 bool intake_holds(const struct intake *intake, uint64_t generation);
+/* True once a dataplane was met in this run: before, nothing is known about who is gone. */
+bool intake_has_attached(const struct intake *intake);
 /* True when all rings are empty and given back. */
 bool intake_is_drained(const struct intake *intake);
 

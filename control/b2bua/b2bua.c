@@ -237,8 +237,10 @@ int b2bua_create(struct b2bua **b2bua, const struct b2bua_options *options, char
 	if (!err)
 		err = sip_auth_create(&b->auth, options->realm, key, NONCE_LIFETIME_MS,
 				      NONCES_REMEMBERED);
-	if (!err)
+	if (!err) {
+		sip_auth_offer(b->auth, !options->hide_sha256, !options->hide_md5);
 		err = stack_open(b, error);
+	}
 	explicit_bzero(key, sizeof(key));
 	if (err) {
 		b2bua_destroy(b);

@@ -40,6 +40,8 @@ struct b2bua_options {
 	const char *const *listen;
 	uint32_t listen_count;
 	const char *realm;
+	bool hide_sha256;        /* challenge with MD5 only */
+	bool hide_md5;           /* challenge with SHA-256 only */
 	bool record;             /* start a recording for every answered call */
 	uint32_t ring_timeout_s; /* then the callee is cancelled and the caller gets 480 */
 	uint32_t calls;          /* most at once */

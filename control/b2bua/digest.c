@@ -14,6 +14,20 @@ static enum sip_header_id challenge_of(const struct sip_message *request, uint32
 	return SIP_HEADER_PROXY_AUTHENTICATE;
 }
 
+/* Up to 2.x, libre (baresip and what is built on it) gives up when any of the challenges is not
+ * MD5, wherever it stands. */
+static uint32_t algorithms_for(const struct sip_message *request)
+{
+	struct sip_text agent = sip_message_header(request, SIP_HEADER_USER_AGENT);
+	static const char *const md5_only[] = {"baresip v0.", "baresip v1.", "baresip v2."};
+
+	for (size_t i = 0; i < sizeof(md5_only) / sizeof(md5_only[0]); i++)
+		if (agent.n >= strlen(md5_only[i]) &&
+		    memcmp(agent.at, md5_only[i], strlen(md5_only[i])) == 0)
+			return 1u << SIP_AUTH_MD5;
+	return SIP_AUTH_ALL;
+}
+
 static void challenge(struct b2bua *b2bua, struct sip_transaction *transaction,
 		      const struct sip_message *request, bool stale)
 {
@@ -23,7 +37,8 @@ static void challenge(struct b2bua *b2bua, struct sip_transaction *transaction,
 	enum sip_header_id header = challenge_of(request, &status);
 
 	sip_response_begin(&response, transaction, status, NULL, buffer, sizeof(buffer));
-	sip_auth_put_challenge(b2bua->auth, &response.builder, header, stale, b2bua_now_ms(b2bua));
+	sip_auth_put_challenge(b2bua->auth, &response.builder, header, algorithms_for(request),
+			       stale, b2bua_now_ms(b2bua));
 	if (sip_response_send(&response, NULL, (struct sip_text){0}))
 		sip_reply(transaction, 500, NULL);
 }

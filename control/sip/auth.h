@@ -1,7 +1,8 @@
 /*
  * Digest authentication, server side (RFC 7616, RFC 8760 for SIP): SHA-256 and MD5 offered in that
- * order, qop=auth. Nonces carry their time and an HMAC, so nothing is stored when a challenge is
- * sent; what has been used is remembered in a bounded table so that a nonce count works once.
+ * order (or one of them), qop=auth. Nonces carry their time and an HMAC, so nothing is stored when
+ * a challenge is sent; what has been used is remembered in a bounded table so that a nonce count
+ * works once.
  *
  *   nonce = base64url(milliseconds(8) | random(8) | HMAC-SHA256(key, realm, those)[16])
  */
@@ -58,6 +59,12 @@ enum sip_auth_result sip_auth_find(const struct sip_auth *auth, const struct sip
 enum sip_auth_result sip_auth_verify(struct sip_auth *auth, const struct sip_auth_credentials *c,
 				     const struct sip_message *request,
 				     const char *const ha1[SIP_AUTH_ALGORITHMS], uint64_t now_ms);
-/* Puts one challenge header per algorithm: WWW_AUTHENTICATE for 401, PROXY_AUTHENTICATE for 407. */
+/* Which algorithms challenges name from now on; both unless told, and never none. What is verified
+ * does not depend on it. */
+void sip_auth_offer(struct sip_auth *auth, bool sha256, bool md5);
+/* Puts one challenge header per algorithm in the set (bits 1 << enum sip_auth_algorithm):
+ * WWW_AUTHENTICATE for 401, PROXY_AUTHENTICATE for 407. MD5 comes first: clients older than RFC 8760
+ * (SIPp 3.6, many desk phones) look at the first one only and give up when it is another. */
+#define SIP_AUTH_ALL ((1u << SIP_AUTH_MD5) | (1u << SIP_AUTH_SHA256))
 void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum sip_header_id header,
-			    bool stale, uint64_t now_ms);
+			    uint32_t algorithms, bool stale, uint64_t now_ms);

@@ -167,6 +167,8 @@ static int open_b2bua(struct control *control)
 		.listen = (const char *const *)config->listen,
 		.listen_count = config->listen_count,
 		.realm = config->realm,
+		.hide_sha256 = config->digest == CONFIG_DIGEST_MD5,
+		.hide_md5 = config->digest == CONFIG_DIGEST_SHA256,
 		.record = config->recording == CONFIG_RECORD_ALL,
 		.ring_timeout_s = config->ring_timeout_s,
 		.calls = config->calls,

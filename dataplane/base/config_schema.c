@@ -24,6 +24,8 @@ static const cyaml_strval_t port_kinds[] = {
 static const cyaml_strval_t store_kinds[] = {{"directory", CONFIG_STORE_DIRECTORY},
 					     {"s3", CONFIG_STORE_S3}};
 static const cyaml_strval_t switches[] = {{"true", 1}, {"false", CONFIG_SWITCH_OFF}};
+static const cyaml_strval_t digests[] = {
+	{"md5", CONFIG_DIGEST_MD5}, {"sha256", CONFIG_DIGEST_SHA256}, {"both", CONFIG_DIGEST_BOTH}};
 /* 0 means absent, so that the default can be the useful one. */
 static const cyaml_strval_t recordings[] = {{"none", 1 + CONFIG_RECORD_NONE},
 					    {"all", 1 + CONFIG_RECORD_ALL}};
@@ -118,6 +120,7 @@ static const cyaml_schema_field_t control_fields[] = {
 	TEXT("http_socket", struct config_control, http_socket),
 	TEXT("admin_sha256", struct config_control, admin_sha256),
 	CHOICE("recording", struct config_control, recording, recordings),
+	CHOICE("digest", struct config_control, digest, digests),
 	NUMBER("ring_timeout_s", struct config_control, ring_timeout_s),
 	NUMBER("calls", struct config_control, calls),
 	NUMBER("registrations", struct config_control, registrations),

@@ -352,24 +352,20 @@ void sip_auth_offer(struct sip_auth *auth, bool sha256, bool md5)
 }
 
 void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum sip_header_id header,
-			    bool stale, uint64_t now_ms)
+			    uint32_t algorithms, bool stale, uint64_t now_ms)
 {
-	/* The better one first (RFC 8760 2.3). */
-	static const enum sip_auth_algorithm order[] = {SIP_AUTH_SHA256, SIP_AUTH_MD5};
 	static const char *const names[] = {[SIP_AUTH_SHA256] = "SHA-256", [SIP_AUTH_MD5] = "MD5"};
 	char nonce[NONCE_TEXT_SIZE + 1];
 
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		if (auth->hidden[order[i]])
-			continue;
-		if (!(algorithms & (1u << i)))
+	for (size_t i = 0; i < SIP_AUTH_ALGORITHMS; i++) {
+		if (auth->hidden[i] || !(algorithms & (1u << i)))
 			continue;
 		nonce_make(auth, now_ms, nonce);
 		sip_put_string(b, sip_header_name(header));
 		sip_put_string(b, ": Digest realm=");
 		sip_put_quoted(b, sip_text_of(auth->realm));
 		sip_put_format(b, ", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s", nonce,
-			       names[order[i]], stale ? ", stale=true" : "");
+			       names[i], stale ? ", stale=true" : "");
 		sip_put_bytes(b, "\r\n", 2);
 	}
 }

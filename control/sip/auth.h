@@ -1,6 +1,6 @@
 /*
- * Digest authentication, server side (RFC 7616, RFC 8760 for SIP): SHA-256 and MD5 offered in that
- * order (or one of them), qop=auth. Nonces carry their time and an HMAC, so nothing is stored when
+ * Digest authentication, server side (RFC 7616, RFC 8760 for SIP): MD5 and SHA-256 (or one of
+ * them), qop=auth. Nonces carry their time and an HMAC, so nothing is stored when
  * a challenge is sent; what has been used is remembered in a bounded table so that a nonce count
  * works once.
  *

@@ -96,9 +96,9 @@ struct config_user {
 	char *sha256; /* 64 hex digits or NULL */
 };
 
-/* What requests without credentials are challenged with; answers in either algorithm are taken. MD5
- * is what every phone can do: some give up at the sight of another one (RFC 8760 came late). */
-enum config_digest { CONFIG_DIGEST_MD5, CONFIG_DIGEST_SHA256, CONFIG_DIGEST_BOTH };
+/* What requests without credentials are challenged with; answers in either algorithm are taken.
+ * Phones older than RFC 8760 may give up at the sight of anything but MD5. */
+enum config_digest { CONFIG_DIGEST_BOTH, CONFIG_DIGEST_MD5, CONFIG_DIGEST_SHA256 };
 
 enum config_recording { CONFIG_RECORD_NONE, CONFIG_RECORD_ALL };
 
@@ -114,7 +114,7 @@ struct config_control {
 	char *http_socket; /* default RUN/control.sock */
 	char *admin_sha256; /* SHA-256 of the admin secret, hex; NULL = http on TCP is off */
 	enum config_recording recording; /* default all */
-	enum config_digest digest;       /* default md5 */
+	enum config_digest digest;       /* default both */
 	uint32_t ring_timeout_s;         /* default 60 */
 	uint32_t calls;                  /* most at once, default 1000 */
 	uint32_t registrations;          /* most at once, default 10000 */

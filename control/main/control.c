@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define SWEEP_MS      2000
+#define PING_MAX      4096
 #define STOP_WAIT_MS  2000
 #define NG_TIMEOUT_MS 3000
 
@@ -125,11 +126,30 @@ static void round_ends(void *arg)
 	sip_stack_flush(b2bua_stack(control->b2bua));
 }
 
+static void pinged(void *arg, int error, const struct ng_value *reply)
+{
+	(void)arg;
+	(void)error;
+	(void)reply;
+}
+
+/* Over UDP nothing else tells whether the dataplane is there before a call needs it. */
+static void ping(struct control *control)
+{
+	struct ng_value *request;
+
+	ng_arena_reset(control->arena);
+	request = ng_dict(control->arena);
+	if (request && ng_put_string(control->arena, request, "command", "ping"))
+		ng_client_send(control->ng, request, pinged, control);
+}
+
 static void sweep(struct timer *timer, uint64_t now_ms)
 {
 	struct control *control = list_entry(timer, struct control, sweep_timer);
 
 	pbx_sweep(control->pbx);
+	ping(control);
 	timer_start(loop_timers(control->loop), timer, now_ms + SWEEP_MS);
 }
 
@@ -234,6 +254,8 @@ int control_open(struct control *control)
 		return err;
 	err = open_journal(control);
 	if (!err)
+		err = ng_arena_create(&control->arena, PING_MAX);
+	if (!err)
 		err = ng_client_create(&control->ng, control->loop, config->control.dataplane,
 				       NG_TIMEOUT_MS);
 	if (!err)
@@ -254,6 +276,7 @@ int control_open(struct control *control)
 		err = open_admin(control);
 	if (err)
 		return err;
+	ping(control);
 	timer_init(&control->sweep_timer, sweep);
 	timer_start(loop_timers(control->loop), &control->sweep_timer,
 		    loop_now_ms(control->loop) + SWEEP_MS);
@@ -306,6 +329,8 @@ void control_close(struct control *control)
 	journal_close(control->journal);
 	if (control->ng)
 		ng_client_destroy(control->ng);
+	if (control->arena)
+		ng_arena_destroy(control->arena);
 	board_destroy(control->board);
 	if (control->loop)
 		loop_destroy(control->loop);

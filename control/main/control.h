@@ -16,6 +16,7 @@ struct control {
 	struct journal *journal;
 	struct records_tier *records;
 	struct ng_client *ng;
+	struct ng_arena *arena; /* of pings */
 	struct board *board;
 	struct pbx *pbx;
 	struct b2bua *b2bua;

@@ -68,7 +68,7 @@ static void add(_Atomic uint64_t *field, uint64_t value)
 
 static bool is_stopping(const struct follower *follower)
 {
-	return atomic_load_explicit(&follower->stop_at_ms, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&follower->stop_at_ms, memory_order_acquire) != 0;
 }
 
 /* Sleeps, but not through a stop. */
@@ -240,7 +240,7 @@ static void rest(struct follower *follower)
 }
 
 /* True when the thread is to end: told so, and nothing left that it can do in time. */
-static bool is_over(struct follower *follower, bool idle)
+static bool is_over(struct follower *follower, bool drained)
 {
 	uint64_t stop_at = atomic_load_explicit(&follower->stop_at_ms, memory_order_relaxed);
 
@@ -249,19 +249,20 @@ static bool is_over(struct follower *follower, bool idle)
 	if (atomic_load_explicit(&follower->error, memory_order_relaxed) != 0 ||
 	    now_ms() >= stop_at)
 		return true;
-	return idle && follower->pending == 0;
+	return drained && follower->pending == 0;
 }
 
 static void *follow(void *arg)
 {
 	struct follower *follower = arg;
-	bool idle = false;
+	bool drained = false; /* nothing was left to read after the order to stop */
 
-	while (!is_over(follower, idle)) {
+	while (!is_over(follower, drained)) {
+		bool stopping = is_stopping(follower);
 		struct segment_log_entry entry;
 		int rc = segment_log_reader_next(follower->reader, &entry);
 
-		idle = rc == 0;
+		drained = stopping && rc == 0;
 		if (rc == 1) {
 			take(follower, &entry);
 		} else if (rc == 0) {
@@ -334,7 +335,8 @@ void follower_stop(struct follower *follower, uint32_t drain_ms)
 	if (!follower)
 		return;
 	pthread_mutex_lock(&follower->lock);
-	set(&follower->stop_at_ms, now_ms() + drain_ms);
+	/* release; pairs with the acquire in is_stopping: what was written before is seen after */
+	atomic_store_explicit(&follower->stop_at_ms, now_ms() + drain_ms, memory_order_release);
 	pthread_cond_signal(&follower->wake);
 	pthread_mutex_unlock(&follower->lock);
 	segment_log_wake(follower->log);

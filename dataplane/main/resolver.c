@@ -4,7 +4,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 #include "dataplane/main/netlink.h"
-#include "dataplane/main/solicit.h"
+#include "dataplane/node/solicit.h"
 
 #include <errno.h>
 #include <rte_mbuf.h>

@@ -91,15 +91,30 @@ void fork_commands(struct node *node, uint64_t ends_until);
 
 /* ---- to and from the devices (rx.c, tx.c; the only ones that know mbufs) ---- */
 
+struct rte_mbuf;
+
 /* Where this worker's packets leave by each port. */
 struct node_tx {
+	uint32_t has_queue;              /* bit per node port: the worker has a queue there */
 	uint16_t device[NODE_PORTS_MAX]; /* DPDK port of a node port */
 	uint16_t queue[NODE_PORTS_MAX];
+	uint8_t owner[NODE_PORTS_MAX]; /* the worker that sends for those without a queue */
 };
+
+/* Whether the stages have left it to be sent. */
+static inline bool packet_leaves(const struct packet *packet)
+{
+	return packet->verdict == COUNTER_NONE || packet->verdict == COUNTER_HOST_ANSWERED;
+}
+
+/* An mbuf in one segment that came in by the port. */
+void packet_from_mbuf(struct packet *packet, struct rte_mbuf *mbuf, uint8_t port);
+/* The mbuf becomes the packet's frame. */
+void mbuf_fit(const struct packet *packet);
 
 /* Fills packets from the mbufs of one device queue; an mbuf in more than one segment is freed and
  * counted. Returns how many there are. */
 uint32_t rx_burst(struct node *node, uint8_t port, uint16_t device, uint16_t queue,
 		  struct packet packets[PACKET_BURST]);
-/* Sends what has no verdict (and the host's answers), frees the rest. */
+/* Sends what leaves, frees the rest; packets without an mbuf are somebody else's by now. */
 void tx_burst(struct node *node, const struct node_tx *tx, struct packet *packets, uint32_t n);

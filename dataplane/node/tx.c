@@ -4,7 +4,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-static void mbuf_fit(const struct packet *p)
+void mbuf_fit(const struct packet *p)
 {
 	struct rte_mbuf *m = p->mbuf;
 
@@ -34,8 +34,7 @@ static void tx_port(struct node *node, const struct node_tx *tx, uint8_t port,
 	for (uint32_t i = 0; i < n; i++) {
 		struct packet *p = &packets[i];
 
-		if (p->port != port ||
-		    (p->verdict != COUNTER_NONE && p->verdict != COUNTER_HOST_ANSWERED))
+		if (p->port != port || !packet_leaves(p))
 			continue;
 		mbuf_fit(p);
 		leaving[count] = p;
@@ -59,11 +58,10 @@ void tx_burst(struct node *node, const struct node_tx *tx, struct packet *packet
 
 	assert(n <= PACKET_BURST);
 	for (uint32_t i = 0; i < n; i++) {
-		if (packets[i].verdict == COUNTER_NONE ||
-		    packets[i].verdict == COUNTER_HOST_ANSWERED)
+		if (packet_leaves(&packets[i]))
 			ports |= 1u << packets[i].port;
 		else
-			rte_pktmbuf_free(packets[i].mbuf);
+			rte_pktmbuf_free(packets[i].mbuf); /* NULL is fine */
 	}
 	for (; ports != 0; ports &= ports - 1)
 		tx_port(node, tx, (uint8_t)__builtin_ctz(ports), packets, n);

@@ -1,5 +1,5 @@
 /* ARP requests and neighbour solicitations. */
-#include "dataplane/main/solicit.h"
+#include "dataplane/node/solicit.h"
 
 #include "dataplane/node/checksum.h"
 

@@ -159,12 +159,22 @@ void segment_window_fini(struct segment_window *window)
 	window->bytes = NULL;
 }
 
-static int window_fill(struct segment_window *window, int fd, uint64_t offset, uint64_t limit)
+/* At least `need` bytes, and the more the longer reading goes straight on. */
+static int window_fill(struct segment_window *window, int fd, uint64_t offset, uint64_t limit,
+		       uint32_t need)
 {
 	uint64_t n = limit > offset ? limit - offset : 0;
 
-	if (n > SEGMENT_WINDOW_BYTES)
-		n = SEGMENT_WINDOW_BYTES;
+	if (offset >= window->start && offset <= window->start + window->filled)
+		window->ahead *= 2;
+	else
+		window->ahead = SEGMENT_WINDOW_AHEAD;
+	while (window->ahead < need)
+		window->ahead *= 2;
+	if (window->ahead > SEGMENT_WINDOW_BYTES)
+		window->ahead = SEGMENT_WINDOW_BYTES;
+	if (n > window->ahead)
+		n = window->ahead;
 	window->start = offset;
 	window->filled = 0;
 	while (window->filled < n) {
@@ -182,30 +192,50 @@ static int window_fill(struct segment_window *window, int fd, uint64_t offset, u
 	return 0;
 }
 
+/* Length that the record at `skip` claims, if it can be seen and may be true. */
+static uint32_t window_claim(const struct segment_window *window, uint64_t skip)
+{
+	uint32_t length;
+
+	if (skip + sizeof(length) > window->filled)
+		return sizeof(struct segment_log_record);
+	memcpy(&length, window->bytes + skip, sizeof(length));
+	return length <= segment_record_length(SEGMENT_LOG_PAYLOAD_MAX)
+		       ? length
+		       : (uint32_t)sizeof(struct segment_log_record);
+}
+
 int segment_window_record(struct segment_window *window, int fd, uint32_t segment, uint64_t offset,
 			  uint64_t limit, struct segment_log_entry *entry)
 {
-	for (int fresh = 0;; fresh = 1) {
+	uint32_t need = sizeof(struct segment_log_record);
+	bool fresh = false; /* read for this call, with all that the record claims to be */
+
+	for (;;) {
 		uint64_t skip = offset - window->start;
 		int error;
 
 		if (offset >= window->start && skip < window->filled) {
+			uint32_t claim = window_claim(window, skip);
 			int outcome = segment_log_record_parse(entry, segment, window->bytes + skip,
 							       window->filled - skip);
 
 			if (outcome == 1) {
 				entry->position += offset;
 				entry->next += offset;
+				return 1;
 			}
-			if (outcome == 1 || fresh)
+			/* cut off by the window's end, or older than what the file holds now */
+			if (fresh && claim <= need)
 				return outcome;
+			need = claim > need ? claim : need;
 		} else if (fresh) {
 			return 0;
 		}
-		/* not in the window, cut by its end, or older than what stands in the file now */
-		error = window_fill(window, fd, offset, limit);
+		error = window_fill(window, fd, offset, limit, need);
 		if (error)
 			return error;
+		fresh = true;
 	}
 }
 
@@ -215,7 +245,7 @@ int segment_window_find(struct segment_window *window, int fd, uint32_t segment,
 	const uint32_t longest = segment_record_length(SEGMENT_LOG_PAYLOAD_MAX);
 
 	for (;;) {
-		int error = window_fill(window, fd, offset, limit);
+		int error = window_fill(window, fd, offset, limit, SEGMENT_WINDOW_BYTES);
 		bool last = window->filled < SEGMENT_WINDOW_BYTES;
 		uint32_t skip = 0;
 

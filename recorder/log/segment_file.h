@@ -14,6 +14,7 @@
 #define SEGMENT_FILE_VERSION  1
 #define SEGMENT_FILE_NAME_MAX 32
 #define SEGMENT_WINDOW_BYTES  (512 * 1024)
+#define SEGMENT_WINDOW_AHEAD  4096 /* read at first, after a jump */
 
 struct segment_file_header {
 	uint64_t magic;
@@ -53,6 +54,7 @@ struct segment_window {
 	uint8_t *bytes; /* SEGMENT_WINDOW_BYTES */
 	uint64_t start; /* offset in the file of bytes[0] */
 	uint32_t filled;
+	uint32_t ahead; /* bytes asked for by the last read */
 };
 
 int segment_window_init(struct segment_window *window);
@@ -60,6 +62,7 @@ void segment_window_fini(struct segment_window *window);
 static inline void segment_window_drop(struct segment_window *window)
 {
 	window->filled = 0;
+	window->start = UINT64_MAX / 2; /* nothing goes straight on from here */
 }
 
 /* Parses the record at `offset`, looking at no byte at or beyond `limit`. Results like

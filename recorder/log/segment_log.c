@@ -282,6 +282,21 @@ int segment_log_append(struct segment_log *log, uint16_t type, uint16_t version,
 
 /* ---- the round ---- */
 
+static int32_t log_error_of(const struct segment_log *log, enum segment_log_step step)
+{
+	return atomic_load_explicit(&log->step_error[step], memory_order_relaxed);
+}
+
+/* Of the first kind of request whose last one failed. */
+static int32_t log_error_last(const struct segment_log *log)
+{
+	int32_t error = 0;
+
+	for (int step = 0; step < SEGMENT_LOG_STEPS && !error; step++)
+		error = log_error_of(log, (enum segment_log_step)step);
+	return error;
+}
+
 void segment_log_tick(struct segment_log *log, uint64_t now_ms)
 {
 	segment_writer_round(log, now_ms);
@@ -297,7 +312,7 @@ int segment_log_submit(struct segment_log *log, uint64_t now_ms, uint32_t wait_u
 	if (wait_us > 0)
 		until_ns = clock_mono_ns() + (uint64_t)wait_us * 1000;
 	while (segment_log_written(log) < appended) {
-		int32_t last = atomic_load_explicit(&log->count.last_error, memory_order_relaxed);
+		int32_t last = log_error_of(log, SEGMENT_LOG_STEP_WRITE);
 		uint64_t now_ns = until_ns ? clock_mono_ns() : 0;
 
 		if (last < 0)
@@ -323,8 +338,7 @@ int segment_log_flush(struct segment_log *log, uint32_t timeout_ms)
 		if (segment_log_durable(log) >= appended)
 			break;
 		if (now_ms >= until_ms) {
-			int32_t last =
-				atomic_load_explicit(&log->count.last_error, memory_order_relaxed);
+			int32_t last = log_error_last(log);
 
 			return last < 0 ? last : -ETIMEDOUT;
 		}
@@ -391,9 +405,10 @@ void segment_log_stats(const struct segment_log *log, struct segment_log_stats *
 		TAKE(records),       TAKE(bytes),         TAKE(writes),         TAKE(short_writes),
 		TAKE(write_errors),  TAKE(syncs),         TAKE(sync_errors),    TAKE(create_errors),
 		TAKE(unlink_errors), TAKE(refused_full),  TAKE(refused_limit),  TAKE(torn_bytes),
-		TAKE(torn_tails),    TAKE(segments_lost), TAKE(buffers_in_use), TAKE(last_error),
+		TAKE(torn_tails),    TAKE(segments_lost), TAKE(buffers_in_use),
 	};
 #undef TAKE
+	stats->last_error = log_error_last(log);
 	stats->segments = newest - oldest + 1;
 	stats->disk_bytes = stats->segments * log->segment_bytes;
 	stats->buffers_registered = log->buffers_registered;

@@ -115,7 +115,7 @@ struct segment_log_stats {
 	uint64_t buffers_in_use; /* right now */
 	uint64_t buffers_registered; /* with the kernel; the others go unregistered (memlock limit)
 				      */
-	int32_t last_error; /* of the last failed step, negative errno; 0 after a success */
+	int32_t last_error; /* negative errno of a kind of step whose last one failed; 0 = none */
 };
 
 /*

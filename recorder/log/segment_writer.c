@@ -46,10 +46,16 @@ static void request_end(struct segment_log *log, struct io_uring_sqe *sqe,
 	log->queued++;
 }
 
-static void error_note(struct segment_log *log, _Atomic uint64_t *counter, int32_t error)
+static void error_note(struct segment_log *log, enum segment_log_step step,
+		       _Atomic uint64_t *counter, int32_t error)
 {
 	segment_count(counter, 1);
-	atomic_store_explicit(&log->count.last_error, error, memory_order_relaxed);
+	atomic_store_explicit(&log->step_error[step], error, memory_order_relaxed);
+}
+
+static void success_note(struct segment_log *log, enum segment_log_step step)
+{
+	atomic_store_explicit(&log->step_error[step], 0, memory_order_relaxed);
 }
 
 static bool error_is_passing(int32_t error)
@@ -119,7 +125,7 @@ static void sync_done(struct segment_log *log, int32_t result)
 	if (result < 0) {
 		uint64_t durable = atomic_load_explicit(&log->durable, memory_order_relaxed);
 
-		error_note(log, &log->count.sync_errors, result);
+		error_note(log, SEGMENT_LOG_STEP_SYNC, &log->count.sync_errors, result);
 		if (!error_is_passing(result)) {
 			range_write_again(log->old ? log->old_fd : log->current_fd, durable,
 					  log->sync.target);
@@ -128,6 +134,7 @@ static void sync_done(struct segment_log *log, int32_t result)
 		return;
 	}
 	segment_count(&log->count.syncs, 1);
+	success_note(log, SEGMENT_LOG_STEP_SYNC);
 	if (log->old && log->sync.target == log->old_end) {
 		close(log->old_fd);
 		log->old = 0;
@@ -213,12 +220,12 @@ static void write_done(struct segment_log *log, int32_t result)
 			result = -EIO;
 		if (result == -ECANCELED)
 			return;
-		error_note(log, &log->count.write_errors, result);
+		error_note(log, SEGMENT_LOG_STEP_WRITE, &log->count.write_errors, result);
 		log->retry_at_ms = log->now_ms + (error_is_passing(result) ? 1 : SEGMENT_RETRY_MS);
 		result = 0;
 	} else {
 		segment_count(&log->count.writes, 1);
-		atomic_store_explicit(&log->count.last_error, 0, memory_order_relaxed);
+		success_note(log, SEGMENT_LOG_STEP_WRITE);
 	}
 	if ((uint32_t)result > log->write.len)
 		result = (int32_t)log->write.len;
@@ -309,7 +316,7 @@ static void create_done(struct segment_log *log, int32_t result)
 	    (size_t)result < sizeof(log->create_header))
 		result = -EIO;
 	if (result < 0) {
-		error_note(log, &log->count.create_errors, result);
+		error_note(log, SEGMENT_LOG_STEP_CREATE, &log->count.create_errors, result);
 		if (log->create_fd >= 0)
 			close(log->create_fd);
 		log->create_fd = -1;
@@ -319,6 +326,7 @@ static void create_done(struct segment_log *log, int32_t result)
 	}
 	if (step == SEGMENT_CREATE_SYNC_DIRECTORY) {
 		log->create_step = SEGMENT_CREATE_READY;
+		success_note(log, SEGMENT_LOG_STEP_CREATE);
 		atomic_store_explicit(&log->newest, log->create_number, memory_order_release);
 		return;
 	}
@@ -355,10 +363,11 @@ static void unlink_done(struct segment_log *log, int32_t result)
 {
 	log->unlink_busy = false;
 	if (result < 0 && result != -ENOENT) {
-		error_note(log, &log->count.unlink_errors, result);
+		error_note(log, SEGMENT_LOG_STEP_UNLINK, &log->count.unlink_errors, result);
 		log->unlink_at_ms = log->now_ms + SEGMENT_RETRY_MS;
 		return;
 	}
+	success_note(log, SEGMENT_LOG_STEP_UNLINK);
 	atomic_store_explicit(&log->oldest,
 			      atomic_load_explicit(&log->oldest, memory_order_relaxed) + 1,
 			      memory_order_release);

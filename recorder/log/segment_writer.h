@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define SEGMENT_LOG_STEPS      4
 #define SEGMENT_RETRY_MS       100 /* after a failed request */
 #define SEGMENT_RING_ENTRIES   16  /* write, sync, create, unlink: one of each under way */
 #define SEGMENT_REGISTERED_MAX 8   /* buffers pinned with the kernel, if memlock allows */
@@ -121,8 +122,8 @@ struct segment_log {
 		_Atomic uint64_t records, bytes, writes, short_writes, write_errors, syncs,
 			sync_errors, create_errors, unlink_errors, refused_full, refused_limit,
 			torn_bytes, torn_tails, segments_lost, buffers_in_use;
-		_Atomic int32_t last_error;
 	} count;
+	_Atomic int32_t step_error[SEGMENT_LOG_STEPS]; /* negative errno; 0 after a success */
 
 	pthread_mutex_t cursors_mutex; /* the array's entries; not their positions */
 	struct segment_log_cursor cursors[SEGMENT_LOG_CURSORS_MAX];

@@ -9,7 +9,7 @@
 #define DROPOUT_MAX   3000                 /* sequence numbers ahead (RFC 3550 A.1) */
 #define MISORDER_MAX  100                  /* sequence numbers behind (RFC 3550 A.1) */
 #define PIECE_NS      (10 * NS_PER_SECOND) /* anchored anew at least this often */
-#define LEAP_NS       (NS_PER_SECOND / 5) /* RTP time and arrival that differ so much are no jitter */
+#define LEAP_NS       (NS_PER_SECOND / 5)  /* RTP time and arrival apart by more are no jitter */
 #define MOVE_MIN_NS   (NS_PER_SECOND / 50) /* smaller moves of the anchor are not made */
 #define LINGER        25                   /* packets that must all be late to be called late */
 

@@ -279,12 +279,29 @@ static void record_replied(struct call *call, int error, const struct ng_value *
 
 /* ---- end, and what was counted ---- */
 
+/* Packets lost are told per SSRC, apart from the streams. */
+static uint64_t lost_of(const struct ng_value *reply, const struct ng_value *stream)
+{
+	const struct ng_value *sources = ng_get(reply, "SSRC");
+	const struct ng_value *source;
+	char ssrc[24];
+
+	if (!sources || sources->type != NG_DICT)
+		return 0;
+	snprintf(ssrc, sizeof(ssrc), "%lld", (long long)ng_get_integer(stream, "SSRC", 0));
+	source = ng_get(sources, ssrc);
+	if (!source || source->type != NG_DICT)
+		return 0;
+	return (uint64_t)ng_get_integer(source, "packets lost", 0);
+}
+
 /* Sums the RTP streams of one tag: what that party sent us. */
 static void totals_read(const struct ng_value *reply, const char *tag, struct cdr_media *media)
 {
 	const struct ng_value *tags = ng_get(reply, "tags");
-	const struct ng_value *party = tags ? ng_get(tags, tag) : NULL;
-	const struct ng_value *medias = party ? ng_get(party, "medias") : NULL;
+	const struct ng_value *party = tags && tags->type == NG_DICT ? ng_get(tags, tag) : NULL;
+	const struct ng_value *medias =
+		party && party->type == NG_DICT ? ng_get(party, "medias") : NULL;
 
 	if (!medias || medias->type != NG_LIST)
 		return;
@@ -301,7 +318,7 @@ static void totals_read(const struct ng_value *reply, const char *tag, struct cd
 				continue;
 			media->packets += (uint64_t)ng_get_integer(stats, "packets", 0);
 			media->bytes += (uint64_t)ng_get_integer(stats, "bytes", 0);
-			media->lost += (uint64_t)ng_get_integer(stats, "lost", 0);
+			media->lost += lost_of(reply, s);
 		}
 	}
 }
@@ -323,7 +340,9 @@ static struct ng_value *delete_request(struct b2bua *b2bua, const char *id)
 {
 	struct ng_value *request = request_begin(b2bua, "delete", id);
 
-	if (request && !ng_put_integer(b2bua->arena, request, "delete-delay", 0))
+	/* With a tag the reply has the statistics of all. */
+	if (request && (!ng_put_string(b2bua->arena, request, "from-tag", "caller") ||
+			!ng_put_integer(b2bua->arena, request, "delete-delay", 0)))
 		return NULL;
 	return request;
 }

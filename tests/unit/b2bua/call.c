@@ -56,6 +56,7 @@ static void call_is_anchored_answered_and_accounted(void **state)
 	assert_int_equal(f.cdr.from_caller.packets, 100);
 	assert_int_equal(f.cdr.from_caller.bytes, 17200);
 	assert_int_equal(f.cdr.from_callee.packets, 50);
+	assert_int_equal(f.cdr.from_callee.lost, 4);
 	assert_int_equal(f.states, 3);
 }
 

@@ -187,13 +187,14 @@ void media_ok(const char *command)
 
 void media_statistics(void)
 {
-	media_reply(asked("delete"),
-		    "{\"result\":\"ok\",\"tags\":{"
-		    "\"caller\":{\"medias\":[{\"streams\":[{\"flags\":[\"RTP\"],\"stats\":"
-		    "{\"packets\":100,\"bytes\":17200}},{\"flags\":[\"RTCP\"],\"stats\":"
-		    "{\"packets\":3,\"bytes\":300}}]}]},"
-		    "\"callee\":{\"medias\":[{\"streams\":[{\"flags\":[\"RTP\"],\"stats\":"
-		    "{\"packets\":50,\"bytes\":8600}}]}]}}}");
+	media_reply(
+		asked("delete"),
+		"{\"result\":\"ok\",\"SSRC\":{\"7\":{\"packets lost\":4}},\"tags\":{"
+		"\"caller\":{\"medias\":[{\"streams\":[{\"flags\":[\"RTP\"],\"stats\":"
+		"{\"packets\":100,\"bytes\":17200}},{\"flags\":[\"RTCP\"],\"stats\":"
+		"{\"packets\":3,\"bytes\":300}}]}]},"
+		"\"callee\":{\"medias\":[{\"streams\":[{\"flags\":[\"RTP\"],\"SSRC\":7,\"stats\":"
+		"{\"packets\":50,\"bytes\":8600}}]}]}}}");
 }
 
 /* ---- SIP ---- */

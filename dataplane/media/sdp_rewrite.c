@@ -33,10 +33,14 @@ static void put_span(struct writer *w, struct sdp_span span)
 	put(w, span.text, span.len);
 }
 
-/* Ends a last line that had no end. */
+/* Ends a last line that had no end, or half a one. */
 static void put_missing_eol(struct writer *w)
 {
-	if (w->n > 0 && w->out[w->n - 1] != '\n')
+	char last = w->n > 0 ? w->out[w->n - 1] : '\n';
+
+	if (last == '\r')
+		put(w, "\n", 1);
+	else if (last != '\n')
 		put(w, w->eol, strlen(w->eol));
 }
 

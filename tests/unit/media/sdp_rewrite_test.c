@@ -71,6 +71,10 @@ static void addresses_and_ports_are_replaced_and_the_rest_stays(void **state)
 		{"no end on the last line", "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 96",
 		 "v=0\r\nc=IN IP4 203.0.113.1\r\nm=audio 30000 RTP/AVP 96\r\na=sendrecv\r\n"
 		 "a=rtcp:30001\r\n"},
+		{"half a line end at the end",
+		 "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 96\r",
+		 "v=0\r\nc=IN IP4 203.0.113.1\r\nm=audio 30000 RTP/AVP 96\r\na=sendrecv\r\n"
+		 "a=rtcp:30001\r\n"},
 		{"c= of the section, the session's direction moves down",
 		 "v=0\r\na=inactive\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\n",
 		 "v=0\r\nm=audio 30000 RTP/AVP 0\r\nc=IN IP4 203.0.113.1\r\na=rtpmap:0 "

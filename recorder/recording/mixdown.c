@@ -18,9 +18,11 @@
 /* A source while it is being decoded. */
 struct voice {
 	struct mixdown_track *track;
-	size_t next;    /* packet */
-	int64_t cursor; /* frame at which the run under way goes on */
-	int64_t heard;  /* frame after the last one placed: overlaps are cut */
+	size_t next;          /* packet */
+	int64_t cursor;       /* frame at which the run under way goes on */
+	int64_t heard;        /* frame after the last one placed: overlaps are cut */
+	int64_t run_frame;    /* where the run under way began */
+	uint64_t run_samples; /* decoded since, before resampling */
 	bool started;
 	uint16_t codec; /* of the run under way */
 	struct {
@@ -144,24 +146,38 @@ static void run_drain(struct mixer *mixer, struct voice *voice, uint32_t index)
 	speex_resampler_skip_zeros(resampler);
 }
 
-/* Ends the run under way unless the samples for `frame` continue it. */
-static void run_continue(struct mixer *mixer, struct voice *voice, int64_t frame, uint16_t codec)
+static void run_end(struct mixer *mixer, struct voice *voice)
 {
-	int64_t join = (int64_t)mixer->mixdown->rate_hz * JOIN_MS / 1000;
-	int64_t apart = frame - voice->cursor;
-
-	if (voice->started && voice->codec == codec && apart <= join && apart >= -join)
-		return;
 	for (uint32_t k = 0; voice->started && k < voice->decoders_count; k++) {
 		if (voice->decoders[k].codec == voice->codec)
 			run_drain(mixer, voice, k);
 	}
+}
+
+/* Ends the run under way unless the samples for `frame` continue it. */
+static void run_continue(struct mixer *mixer, struct voice *voice, int64_t frame, uint16_t codec)
+{
+	uint32_t rate_hz = mixer->mixdown->rate_hz;
+	int64_t join = (int64_t)rate_hz * JOIN_MS / 1000;
+
+	if (voice->started) {
+		/* what went in counts: the resampler holds some of it back */
+		uint32_t sample_hz = mixer->mixdown->codecs[voice->codec].sample_hz;
+		int64_t due =
+			voice->run_frame + (int64_t)(voice->run_samples * rate_hz / sample_hz);
+
+		if (voice->codec == codec && frame - due <= join && due - frame <= join)
+			return;
+		run_end(mixer, voice);
+	}
 	if (voice->started && frame > voice->heard) {
 		voice->track->gaps++;
-		voice->track->gap_ns += (uint64_t)((frame - voice->heard) * NS_PER_SECOND /
-						   (int64_t)mixer->mixdown->rate_hz);
+		voice->track->gap_ns +=
+			(uint64_t)((frame - voice->heard) * NS_PER_SECOND / (int64_t)rate_hz);
 	}
 	voice->cursor = frame;
+	voice->run_frame = frame;
+	voice->run_samples = 0;
 	voice->codec = codec;
 }
 
@@ -182,6 +198,7 @@ static bool packet_place(struct mixer *mixer, struct voice *voice,
 	if (got < 0)
 		return false;
 	run_continue(mixer, voice, frame, packet->codec);
+	voice->run_samples += (uint64_t)got;
 	if (!voice->decoders[index].resampler)
 		return run_add(mixer, voice, mixer->decoded, got);
 	in = (spx_uint32_t)got;
@@ -223,6 +240,10 @@ static void voice_advance(struct mixer *mixer, struct voice *voice, int64_t unti
 		else
 			track->undecoded++;
 		voice->next++;
+	}
+	if (voice->started) {
+		run_end(mixer, voice);
+		voice->started = false;
 	}
 }
 

@@ -106,9 +106,9 @@ def both_hang_up(case):
 def retransmissions(case):
     tandem = case.tandem()
     caller = [invite(), recv(100, optional=True), recv(CHALLENGE, auth=True), ack(1),
-              invite(auth=True), invite(auth=True, again=True), recv(100, optional=True),
-              recv(180, optional=True), recv(200, routes=True), ack(2, success=True),
-              ack(2, success=True), pause(300), bye(), bye(again=True), recv(200), pause(300)]
+              invite(auth=True), recv(100, optional=True), invite(auth=True, again=True),
+              recv(100, optional=True), recv(180, optional=True), recv(200, routes=True),
+              ack(2, success=True), ack(2, success=True), pause(300), bye(), bye(again=True), recv(200), pause(300)]
     caller_run, callee_run = call(case, caller, callee_answers())
     assert callee_run.messages().count("\nINVITE sip:") == 1, callee_run.messages()
     assert callee_run.messages().count("\nBYE sip:") == 1, callee_run.messages()

@@ -18,6 +18,8 @@ int tandem_media(struct xdp_md *frame)
 
 	if (!media_match(at, end))
 		return XDP_PASS;
+	if (frame->ingress_ifindex == LOOPBACK && media_has_listener(frame, at, end))
+		return XDP_PASS;
 	return bpf_redirect_map(&xsks_map, frame->rx_queue_index, XDP_PASS);
 }
 

@@ -69,6 +69,53 @@ static __always_inline int media_ipv6(void *at, void *end, struct media_address 
 	return 1;
 }
 
+#define LOOPBACK 1 /* its index, in every network namespace */
+
+/*
+ * 1 when a program of this host listens where an IP packet of media goes: a phone on the same
+ * machine may have chosen its port out of our range, and what we send it passes the loopback once
+ * more. Only looked for there: on the wire the range is ours.
+ */
+static __always_inline int media_has_listener(void *program, void *at, void *end)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct ethhdr *ethernet = at;
+	struct iphdr *ip4 = (void *)(ethernet + 1);
+	struct ipv6hdr *ip6 = (void *)(ethernet + 1);
+	struct bpf_sock *listener;
+	struct udphdr *udp;
+	__u32 size;
+
+	if ((void *)(ethernet + 1) > end)
+		return 0;
+	if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+		if ((void *)(ip4 + 1) > end)
+			return 0;
+		udp = (void *)ip4 + (ip4->ihl & 15) * 4;
+		tuple.ipv4.saddr = ip4->saddr;
+		tuple.ipv4.daddr = ip4->daddr;
+		if ((void *)(udp + 1) > end)
+			return 0;
+		tuple.ipv4.sport = udp->source;
+		tuple.ipv4.dport = udp->dest;
+		size = sizeof(tuple.ipv4);
+	} else {
+		udp = (void *)(ip6 + 1);
+		if ((void *)(udp + 1) > end)
+			return 0;
+		__builtin_memcpy(tuple.ipv6.saddr, &ip6->saddr, sizeof(tuple.ipv6.saddr));
+		__builtin_memcpy(tuple.ipv6.daddr, &ip6->daddr, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = udp->source;
+		tuple.ipv6.dport = udp->dest;
+		size = sizeof(tuple.ipv6);
+	}
+	listener = bpf_sk_lookup_udp(program, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!listener)
+		return 0;
+	bpf_sk_release(listener);
+	return 1;
+}
+
 /* 1 when the frame is media. */
 static __always_inline int media_match(void *at, void *end)
 {

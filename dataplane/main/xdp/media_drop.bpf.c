@@ -9,10 +9,16 @@
 SEC("tc")
 int tandem_drop(struct __sk_buff *skb)
 {
+	void *at, *end;
+
 	bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
-	if (media_match((void *)(long)skb->data, (void *)(long)skb->data_end))
-		return TC_ACT_SHOT;
-	return TC_ACT_UNSPEC;
+	at = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (!media_match(at, end))
+		return TC_ACT_UNSPEC;
+	if (skb->ifindex == LOOPBACK && media_has_listener(skb, at, end))
+		return TC_ACT_UNSPEC;
+	return TC_ACT_SHOT;
 }
 
 char media_license[] SEC("license") = "Dual BSD/GPL";

@@ -27,6 +27,7 @@ audio_buffer 20-160
 call_local_timeout 120
 call_max_calls 8
 rtp_timeout 0
+rtp_ports {rtp_ports}
 {net}
 module_path /usr/lib/baresip/modules
 module g711.so
@@ -43,7 +44,7 @@ snd_path {directory}/heard
 class Baresip:
     def __init__(self, namespace, user, server, directory, voice, password=None, answers=True,
                  address=None, interface="eth0", codec="PCMU", transport="udp", control=4444,
-                 port=5060, speech_directory=None):
+                 port=5060, rtp_ports="10000-12000", speech_directory=None):
         self.namespace, self.user, self.server = namespace, user, server
         self.directory = directory
         self.address = address or namespace.address4
@@ -57,7 +58,8 @@ class Baresip:
         with open(os.path.join(directory, "config"), "w") as file:
             file.write(CONFIG.format(listen="%s:%d" % (literal, port), directory=directory,
                                      speech=self.speech, control=control,
-                                     net="net_interface " + interface))
+                                     net="net_interface " + interface,
+                                     rtp_ports=rtp_ports))
         parameters = ";transport=" + transport if transport != "udp" else ""
         with open(os.path.join(directory, "accounts"), "w") as file:
             file.write('<sip:%s@%s%s>;auth_user=%s;auth_pass=%s;regint=%d;answermode=%s;'

@@ -177,11 +177,12 @@ class Tandem:
                     return json.loads(received.split(b" ", 1)[1])
 
     def _list(self, name, *words):
-        """What a listing command shows; it ends with 1 when that is nothing."""
+        """What a listing command shows; searches end with 1 when that is nothing."""
         result = self.ctl(*words, "--json", check=False)
-        found = json.loads(result.stdout)[name] if result.returncode in (0, 1) else None
-        assert found is not None and bool(found) == (result.returncode == 0), "%s: %d %s %s" % (
+        assert result.returncode in (0, 1), "%s: %d %s %s" % (
             words, result.returncode, result.stdout[-500:], result.stderr)
+        found = json.loads(result.stdout)[name]
+        assert found or result.returncode == (1 if words[0] in ("cdr", "rec") else 0), words
         return found
 
     def cdrs(self, limit=100):

@@ -28,6 +28,7 @@ struct entry {
 	size_t column; /* of its keys */
 	bool flow;     /* { ... } on a line */
 	bool matches;
+	bool strange; /* a value with anchor or tag, or over several lines: not for us to cut */
 };
 
 struct walk {
@@ -55,10 +56,22 @@ static bool in_user(const struct walk *walk)
 	       !walk->levels[3].sequence;
 }
 
-static void user_value(struct walk *walk, const char *value, struct span span)
+static bool is_simple(const yaml_event_t *event)
 {
+	return !event->data.scalar.anchor && !event->data.scalar.tag &&
+	       event->data.scalar.style != YAML_LITERAL_SCALAR_STYLE &&
+	       event->data.scalar.style != YAML_FOLDED_SCALAR_STYLE &&
+	       event->start_mark.line == event->end_mark.line &&
+	       event->end_mark.index > event->start_mark.index;
+}
+
+static void user_value(struct walk *walk, const yaml_event_t *event, struct span span)
+{
+	const char *value = (const char *)event->data.scalar.value;
 	const char *key = walk->levels[3].key;
 
+	if (strcmp(key, "extension") == 0 || strcmp(key, "md5") == 0 || strcmp(key, "sha256") == 0)
+		walk->entry.strange |= !is_simple(event);
 	if (strcmp(key, "extension") == 0) {
 		walk->entry.extension = span;
 		walk->entry.column = walk->levels[3].key_column;
@@ -93,7 +106,7 @@ static void walk_scalar(struct walk *walk, const yaml_event_t *event)
 		return;
 	}
 	if (in_user(walk))
-		user_value(walk, value, span);
+		user_value(walk, event, span);
 	node_ended(walk);
 }
 
@@ -187,13 +200,18 @@ static int edit_order(const void *a, const void *b)
 	return (first->span.start > second->span.start) - (first->span.start < second->span.start);
 }
 
-/* Replaces the value, or adds the key behind the extension. */
-static void make_edit(struct edit *edit, const struct entry *entry, const struct span *value,
-		      const char *key, const char *hex)
+/* Replaces the value, in quotes if it was, or adds the key behind the extension. */
+static void make_edit(struct edit *edit, const char *text, const struct entry *entry,
+		      const struct span *value, const char *key, const char *hex)
 {
 	if (value->end > 0) {
+		char quote = text[value->start];
+
 		edit->span = *value;
-		snprintf(edit->text, sizeof(edit->text), "%s", hex);
+		if (quote == '"' || quote == '\'')
+			snprintf(edit->text, sizeof(edit->text), "%c%s%c", quote, hex, quote);
+		else
+			snprintf(edit->text, sizeof(edit->text), "%s", hex);
 		return;
 	}
 	edit->span.start = edit->span.end = entry->extension.end;
@@ -232,12 +250,12 @@ static char *apply_edits(const char *text, size_t len, struct edit *edits, size_
 	return out;
 }
 
-/* libyaml counts characters, and not the byte order mark. */
+/* libyaml counts characters. */
 static size_t byte_offset(const char *text, size_t len, size_t characters)
 {
-	size_t at = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	size_t at;
 
-	for (; at < len; at++) {
+	for (at = 0; at < len; at++) {
 		if (((unsigned char)text[at] & 0xc0) != 0x80 && characters-- == 0)
 			break;
 	}
@@ -258,7 +276,7 @@ static void move_to_line_end(struct edit *edit, const char *text, size_t len)
 {
 	if (edit->text[0] != '\n')
 		return;
-	while (edit->span.start < len && text[edit->span.start] != '\n')
+	while (edit->span.start < len && !strchr("\r\n", text[edit->span.start]))
 		edit->span.start++;
 	edit->span.end = edit->span.start;
 }
@@ -278,11 +296,16 @@ char *yaml_set_digests(const char *text, size_t len, const char *extension, cons
 		snprintf(error, 256, "there is no user %s", extension);
 		return NULL;
 	}
+	if (walk.found.strange) {
+		snprintf(error, 256, "the digests of user %s are not written on one line each",
+			 extension);
+		return NULL;
+	}
 	to_bytes(&walk.found.extension, text, len);
 	to_bytes(&walk.found.md5, text, len);
 	to_bytes(&walk.found.sha256, text, len);
-	make_edit(&edits[0], &walk.found, &walk.found.md5, "md5", md5);
-	make_edit(&edits[1], &walk.found, &walk.found.sha256, "sha256", sha256);
+	make_edit(&edits[0], text, &walk.found, &walk.found.md5, "md5", md5);
+	make_edit(&edits[1], text, &walk.found, &walk.found.sha256, "sha256", sha256);
 	move_to_line_end(&edits[0], text, len);
 	move_to_line_end(&edits[1], text, len);
 	out = apply_edits(text, len, edits, 2, out_len);

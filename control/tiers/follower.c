@@ -213,8 +213,9 @@ static void probe(struct follower *follower, uint64_t now)
 	note_error(follower, follower->sink.probe(follower->sink.arg));
 }
 
-/* Nothing to read at the moment. */
-static void rest(struct follower *follower)
+/* Nothing to read up to `written`. That may be more than follower->next: a segment's header is no
+ * record. */
+static void rest(struct follower *follower, uint64_t written)
 {
 	uint64_t now = now_ms();
 
@@ -224,7 +225,7 @@ static void rest(struct follower *follower)
 		if (age_ms >= follower->sink.batch_ms || is_stopping(follower))
 			commit(follower);
 		else
-			segment_log_wait(follower->log, follower->next,
+			segment_log_wait(follower->log, written,
 					 (uint32_t)(follower->sink.batch_ms - age_ms));
 		return;
 	}
@@ -236,7 +237,7 @@ static void rest(struct follower *follower)
 	}
 	probe(follower, now);
 	if (!is_stopping(follower))
-		segment_log_wait(follower->log, follower->next, IDLE_WAIT_MS);
+		segment_log_wait(follower->log, written, IDLE_WAIT_MS);
 }
 
 /* True when the thread is to end: told so, and nothing left that it can do in time. */
@@ -259,6 +260,7 @@ static void *follow(void *arg)
 
 	while (!is_over(follower, drained)) {
 		bool stopping = is_stopping(follower);
+		uint64_t written = segment_log_written(follower->log);
 		struct segment_log_entry entry;
 		int rc = segment_log_reader_next(follower->reader, &entry);
 
@@ -266,7 +268,7 @@ static void *follow(void *arg)
 		if (rc == 1) {
 			take(follower, &entry);
 		} else if (rc == 0) {
-			rest(follower);
+			rest(follower, written);
 		} else {
 			add(&follower->skipped, 1);
 			log_error("journal read by %s: %s", follower->sink.name, strerror(-rc));

@@ -5,9 +5,10 @@
  *                                      | ^
  *                                      +-+ another source: learn that one, count anew
  *
- * Settled, another source is dropped with FLOW_STRICT_SOURCE and otherwise relayed, but never
- * answered. A new latch_epoch (re-INVITE) begins anew. With the source its Ethernet address and
- * port are learnt: what leaves through the slot goes back the way it came.
+ * Settled, another source is dropped with FLOW_STRICT_SOURCE; without it the flow moves over to
+ * that source (learning again), unless it does not latch at all. A new latch_epoch (re-INVITE)
+ * begins anew. With the source its Ethernet address and port are learnt: what leaves through the
+ * slot goes back the way it came.
  */
 #include "dataplane/node/internal.h"
 
@@ -68,9 +69,13 @@ void latch_burst(struct node *node, struct packet *packets, uint32_t n)
 		if (state->arrival.latch != FLOW_LATCHED) {
 			learn(node, p, state);
 		} else if (!source_is(p, &state->arrival.remote)) {
-			if (state->arrival.flags & FLOW_STRICT_SOURCE)
+			if (state->arrival.flags & FLOW_STRICT_SOURCE) {
 				packet_drop(node, p, DROP_STRICT_SOURCE);
-			continue;
+				continue;
+			}
+			if (!(state->arrival.flags & FLOW_LATCH))
+				continue;
+			learn(node, p, state);
 		}
 		learn_hop(&node->ports[p->port], p, state);
 	}

@@ -35,7 +35,8 @@ enum flow_kind {
 
 enum flow_flags {
 	FLOW_LATCH = 1 << 0,         /* learn the remote from what arrives */
-	FLOW_STRICT_SOURCE = 1 << 1, /* after latching, drop other sources (counted) */
+	FLOW_STRICT_SOURCE = 1 << 1, /* after latching, drop other sources (counted); without it,
+					latch again on the new source */
 	FLOW_BLOCKED =
 		1 << 2, /* arriving media is counted and dropped (hold, block media, sinkhole) */
 	FLOW_FORK = 1 << 3, /* copy arriving packets to the fork ring */

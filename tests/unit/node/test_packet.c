@@ -499,13 +499,28 @@ static void source_that_sdp_named_settles_at_once(void **state)
 	assert_int_equal(arrive(rig, "192.0.2.1:4001", 3), DROP_STRICT_SOURCE);
 }
 
-static void without_strict_source_others_are_relayed_but_not_answered(void **state)
+static void without_strict_source_the_flow_moves_to_the_new_source(void **state)
 {
 	struct rig *rig = *state;
 	struct flow_conf a = rig_conf(rig, OURS, PHONE);
 
 	a.sink = a.slot;
 	a.flags = FLOW_LATCH;
+	assert_int_equal(flow_table_publish(rig->flows, &a), 0);
+	assert_int_equal(arrive(rig, PHONE, 1), COUNTER_NONE);
+	assert_int_equal(arrive(rig, PHONE_B, 2), COUNTER_NONE);
+	assert_true(remote_is(rig, OURS, PHONE_B));
+	assert_int_equal(arrive(rig, PHONE, 3), COUNTER_NONE);
+	assert_true(remote_is(rig, OURS, PHONE));
+}
+
+static void without_latch_and_strict_source_others_are_relayed_but_not_answered(void **state)
+{
+	struct rig *rig = *state;
+	struct flow_conf a = rig_conf(rig, OURS, PHONE);
+
+	a.sink = a.slot;
+	a.flags = 0;
 	assert_int_equal(flow_table_publish(rig->flows, &a), 0);
 	assert_int_equal(arrive(rig, PHONE, 1), COUNTER_NONE);
 	assert_int_equal(arrive(rig, PHONE_B, 2), COUNTER_NONE);
@@ -618,7 +633,8 @@ int main(void)
 		RIG_TEST(rtcp_has_a_sink_of_its_own),
 		RIG_TEST(latch_settles_on_five_packets_in_a_row),
 		RIG_TEST(source_that_sdp_named_settles_at_once),
-		RIG_TEST(without_strict_source_others_are_relayed_but_not_answered),
+		RIG_TEST(without_strict_source_the_flow_moves_to_the_new_source),
+		RIG_TEST(without_latch_and_strict_source_others_are_relayed_but_not_answered),
 		RIG_TEST(without_latch_the_remote_of_sdp_stays),
 		RIG_TEST(slot_used_again_has_learnt_nothing),
 		RIG_TEST(loss_duplicates_and_jitter_are_counted),

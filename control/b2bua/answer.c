@@ -41,8 +41,9 @@ void call_answer(struct call *call, struct sip_text sdp)
 	call->final_status = 200;
 	call->phase = CALL_UP;
 	call->answered_ns = clock_real_ns();
-	leg_agree(&call->caller);
-	if (call->callee)
+	if (!call->late)
+		leg_agree(&call->caller);
+	if (call->callee && !call->late)
 		leg_agree(call->callee);
 	count(&b2bua->counters->calls_answered);
 	if (b2bua->options.record)
@@ -59,11 +60,11 @@ static void early_anchored(struct call *call, struct leg *leg, const struct medi
 	call_ring(call, call->early_status, result->sdp);
 }
 
-static struct sip_text sdp_of(const struct sip_message *response)
+struct sip_text sdp_of(const struct sip_message *message)
 {
-	if (response->body.n && response->body.n <= B2BUA_SDP_MAX &&
-	    sip_text_is(sip_message_content_type(response), "application/sdp"))
-		return response->body;
+	if (message->body.n && message->body.n <= B2BUA_SDP_MAX &&
+	    sip_text_is(sip_message_content_type(message), "application/sdp"))
+		return message->body;
 	return (struct sip_text){0};
 }
 
@@ -75,7 +76,7 @@ static void branch_rings(struct leg *leg, uint32_t status, const struct sip_mess
 
 	if (status == 100 || status == 199 || call->phase != CALL_RINGING)
 		return;
-	if (sdp.n && (!call->early || call->early == leg)) {
+	if (sdp.n && !call->late && (!call->early || call->early == leg)) {
 		call->early = leg;
 		call->early_status = (uint16_t)status;
 		if (!media_answer(call, leg, &call->caller, sdp, early_anchored))
@@ -129,8 +130,12 @@ static void branch_answers(struct leg *leg, struct sip_transaction *transaction,
 	leg->dialog->owner = leg;
 	if (leg->nat)
 		sip_dialog_set_flow(leg->dialog, sip_transaction_flow(transaction));
-	sip_dialog_ack(leg->dialog, response->cseq.number, NULL, (struct sip_text){0});
 	branch_wins(leg);
+	if (call->late) {
+		late_answered(leg, response);
+		return;
+	}
+	sip_dialog_ack(leg->dialog, response->cseq.number, NULL, (struct sip_text){0});
 	if (!sdp.n) {
 		call_end(call, ENDED_BY_SYSTEM, 488, "callee's answer has no SDP");
 		return;

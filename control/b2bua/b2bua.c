@@ -162,10 +162,15 @@ static void request_cancelled(void *user, struct sip_transaction *transaction,
 static void dialog_acknowledged(void *user, struct sip_dialog *dialog,
 				const struct sip_message *ack)
 {
+	struct leg *leg = dialog->owner;
+
 	(void)user;
-	(void)ack;
-	if (dialog->owner)
-		bye_due(dialog->owner);
+	if (!leg)
+		return;
+	if (leg->late && leg->call->phase == CALL_UP)
+		late_acknowledged(leg, ack);
+	else
+		bye_due(leg);
 }
 
 /* RFC 3261 13.3.1.4: a 2xx without ACK ends the session. */

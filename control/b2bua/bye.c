@@ -28,6 +28,9 @@ void bye_send(struct leg *leg)
 		return;
 	}
 	leg->bye_wanted = false;
+	if (leg->ack_cseq)
+		sip_dialog_ack(leg->dialog, leg->ack_cseq, NULL, (struct sip_text){0});
+	leg->ack_cseq = 0;
 	if (sip_dialog_request_begin(&request, leg->dialog, SIP_METHOD_BYE, NULL, buffer,
 				     sizeof(buffer)) ||
 	    sip_request_send(&request, NULL, (struct sip_text){0}, bye_answered, leg, &leg->bye)) {

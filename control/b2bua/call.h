@@ -49,10 +49,12 @@ struct leg {
 	uint32_t sdp_n;
 	uint32_t sdp_next_n;
 	bool is_caller;
-	bool nat;        /* what its SDP says of addresses is not to be believed */
-	bool held;       /* it has put the other side on hold */
-	bool held_next;  /* what held becomes when the exchange under way succeeds */
-	bool bye_wanted; /* BYE goes out when the ACK of our 2xx has come (RFC 3261 15) */
+	bool nat;          /* what its SDP says of addresses is not to be believed */
+	bool held;         /* it has put the other side on hold */
+	bool held_next;    /* what held becomes when the exchange under way succeeds */
+	bool late;         /* it asked for an offer: the ACK of our 2xx brings its answer */
+	uint32_t ack_cseq; /* of its 2xx with an offer, whose ACK waits for the answer; 0 = none */
+	bool bye_wanted;   /* BYE goes out when the ACK of our 2xx has come (RFC 3261 15) */
 };
 
 struct call {
@@ -76,6 +78,7 @@ struct call {
 	uint32_t max_forwards;
 	uint32_t board_slot;
 	bool echo;
+	bool late;      /* the INVITE had no offer */
 	bool anchored;  /* the dataplane has a session to delete */
 	bool accounted; /* the CDR is written */
 	bool counted;   /* in calls_live */
@@ -188,7 +191,7 @@ void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 void call_timer_expired(struct timer *timer, uint64_t now_ms);
 /* Sends the INVITE of this branch with the SDP. -errno: the branch is out. */
 int invite_send(struct leg *leg, struct sip_text sdp);
-/* False and refused with 415, 488 or 413 when the body is not an SDP of sensible size. */
+/* False and refused with 415 or 413 when there is a body that is not an SDP of sensible size. */
 bool body_is_sdp(struct sip_transaction *transaction, const struct sip_message *request);
 
 /* ---- answer.c ---- */
@@ -200,6 +203,8 @@ void branches_exhausted(struct call *call);
 /* The dataplane has anchored the answer: 2xx to the caller, recording. */
 void call_answer(struct call *call, struct sip_text sdp);
 void call_ring(struct call *call, uint32_t status, struct sip_text sdp);
+/* The message's SDP; empty without one. */
+struct sip_text sdp_of(const struct sip_message *message);
 
 /* ---- bye.c ---- */
 
@@ -217,7 +222,24 @@ void reinvite_received(struct leg *leg, struct sip_transaction *transaction,
 /* The leg is going away: what is under way is answered. */
 void reinvite_drop(struct leg *leg);
 struct media_result;
+void reinvite_answered(void *owner, struct sip_transaction *transaction, uint32_t status,
+		       const struct sip_message *response);
+/* The final answer to this party's open re-INVITE; nothing when there is none. */
+void reinvite_refuse(struct leg *leg, uint32_t status, const char *reason);
+void reinvite_accept(struct leg *leg, struct sip_text sdp);
+bool sdp_is_hold(struct sip_text sdp); /* who says this puts the other side on hold */
 void reinvite_echoed(struct call *call, const struct media_result *result);
+
+/* ---- late.c ---- */
+
+/* The callee's 2xx to an INVITE without offer: has its dialog, brings the offer. */
+void late_answered(struct leg *callee, const struct sip_message *response);
+/* re-INVITE without offer from this party. */
+void late_reinvite(struct leg *leg);
+/* The other party's 2xx to that. */
+void late_accepted(struct leg *offerer, const struct sip_message *response);
+/* The ACK of a party that owes us an answer. */
+void late_acknowledged(struct leg *leg, const struct sip_message *ack);
 
 /* ---- relay.c ---- */
 

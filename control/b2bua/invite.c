@@ -13,11 +13,8 @@ bool body_is_sdp(struct sip_transaction *transaction, const struct sip_message *
 	struct sip_text type = sip_message_content_type(request);
 	struct sip_text encoding = sip_message_header(request, SIP_HEADER_CONTENT_ENCODING);
 
-	if (request->body.n == 0) {
-		reply(transaction, 488, NULL,
-		      "Warning: 399 tandem \"An offer is needed in the INVITE\"\r\n");
-		return false;
-	}
+	if (request->body.n == 0)
+		return true;
 	if (!sip_text_is(type, "application/sdp")) {
 		reply(transaction, 415, NULL, "Accept: application/sdp\r\n");
 		return false;
@@ -112,30 +109,35 @@ void call_timer_expired(struct timer *timer, uint64_t now_ms)
 	call_end(call, ENDED_BY_SYSTEM, 480, "no answer");
 }
 
-/* The dataplane gave the SDP for the callees. */
-static void offered(struct call *call, struct leg *caller, const struct media_result *result)
+/* The INVITEs go out with this SDP, or, when the caller made no offer, without any. */
+static void call_callees(struct call *call, struct sip_text sdp)
 {
 	struct b2bua *b2bua = call->b2bua;
 	struct list *node, *after;
 
-	(void)caller;
-	if (!result->sdp.at) {
-		call_end(call, ENDED_BY_SYSTEM, result->status, "media refused");
-		return;
-	}
 	call->phase = CALL_RINGING;
 	timer_start(b2bua->timers, &call->timer,
 		    b2bua_now_ms(b2bua) + (uint64_t)b2bua->options.ring_timeout_s * 1000);
 	list_each_safe (node, after, &call->branches) {
 		struct leg *leg = list_entry(node, struct leg, node);
 
-		if (invite_send(leg, result->sdp)) {
+		if (invite_send(leg, sdp)) {
 			leg->invite = NULL;
 			leg_free(leg);
 		}
 	}
 	if (list_is_empty(&call->branches))
 		branches_exhausted(call);
+}
+
+/* The dataplane gave the SDP for the callees. */
+static void offered(struct call *call, struct leg *caller, const struct media_result *result)
+{
+	(void)caller;
+	if (result->sdp.at)
+		call_callees(call, result->sdp);
+	else
+		call_end(call, ENDED_BY_SYSTEM, result->status, "media refused");
 }
 
 /* ---- in from the caller ---- */
@@ -203,6 +205,8 @@ static void call_ring_targets(struct call *call, const struct exchange_route *ro
 	first = branch_for_address(call);
 	if (!first)
 		call_end(call, ENDED_BY_SYSTEM, 480, "callee unreachable");
+	else if (call->late)
+		call_callees(call, sdp);
 	else if (media_offer(call, &call->caller, first, sdp, offered))
 		call_end(call, ENDED_BY_SYSTEM, 503, "media unavailable");
 }
@@ -224,7 +228,10 @@ static void call_route(struct call *call, struct sip_text sdp)
 	case EXCHANGE_ECHO:
 		call->echo = true;
 		call_moved(call);
-		echo_start(call);
+		if (call->late)
+			call_end(call, ENDED_BY_SYSTEM, 488, "echo needs an offer");
+		else
+			echo_start(call);
 		break;
 	case EXCHANGE_TARGETS:
 		call_moved(call);
@@ -255,7 +262,10 @@ static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
 		reply(transaction, 500, NULL, NULL);
 		return;
 	}
-	err = text_keep(&caller->sdp_next, &caller->sdp_next_n, request->body.at, request->body.n);
+	call->late = request->body.n == 0;
+	err = call->late ? 0
+			 : text_keep(&caller->sdp_next, &caller->sdp_next_n, request->body.at,
+				     request->body.n);
 	if (!err)
 		err = sip_dialog_create_uas(b2bua->stack, transaction, request,
 					    sip_text_of(dialled), &caller->dialog);

@@ -15,13 +15,13 @@ static bool has_line(struct sip_text sdp, const char *line)
 }
 
 /* RFC 3264 8.4, and the older way of RFC 2543. */
-static bool is_hold(struct sip_text sdp)
+bool sdp_is_hold(struct sip_text sdp)
 {
 	return has_line(sdp, "\na=sendonly") || has_line(sdp, "\na=inactive") ||
 	       has_line(sdp, "\nc=IN IP4 0.0.0.0");
 }
 
-static void refuse(struct leg *leg, uint32_t status, const char *reason)
+void reinvite_refuse(struct leg *leg, uint32_t status, const char *reason)
 {
 	struct sip_transaction *transaction = leg->reinvite;
 
@@ -34,11 +34,27 @@ static void refuse(struct leg *leg, uint32_t status, const char *reason)
 		reply(transaction, status, reason, NULL);
 }
 
+void reinvite_accept(struct leg *leg, struct sip_text sdp)
+{
+	char buffer[B2BUA_BUFFER + B2BUA_SDP_MAX];
+	struct sip_transaction *transaction = leg->reinvite;
+	struct sip_response response;
+
+	leg->reinvite = NULL;
+	if (!transaction)
+		return; /* cancelled meanwhile, too late for the other side */
+	sip_response_begin(&response, transaction, 200, NULL, buffer, sizeof(buffer));
+	sip_dialog_put_contact(&response.builder, leg->dialog);
+	sip_put_string(&response.builder, "Allow: " B2BUA_ALLOW "\r\n");
+	if (sip_response_send(&response, "application/sdp", sdp))
+		reply(transaction, 500, NULL, NULL);
+}
+
 void reinvite_drop(struct leg *leg)
 {
 	struct leg *other = leg_other(leg);
 
-	refuse(leg, 487, NULL);
+	reinvite_refuse(leg, 487, NULL);
 	if (leg->call->phase != CALL_ENDING) {
 		if (other && other->outgoing)
 			sip_client_cancel(other->outgoing);
@@ -54,49 +70,37 @@ void reinvite_drop(struct leg *leg)
 static void reanswered(struct call *call, struct leg *answerer, const struct media_result *result)
 {
 	struct leg *offerer = leg_other(answerer);
-	char buffer[B2BUA_BUFFER + B2BUA_SDP_MAX];
-	struct sip_transaction *transaction = offerer->reinvite;
-	struct sip_response response;
 
 	if (!result->sdp.at) {
 		media_rollback(call, offerer, answerer);
-		refuse(offerer, result->status, result->reason);
+		reinvite_refuse(offerer, result->status, result->reason);
 		return;
 	}
 	leg_agree(offerer);
 	leg_agree(answerer);
 	call_show(call);
-	if (!transaction)
-		return; /* cancelled meanwhile, too late for the other side */
-	offerer->reinvite = NULL;
-	sip_response_begin(&response, transaction, 200, NULL, buffer, sizeof(buffer));
-	sip_dialog_put_contact(&response.builder, offerer->dialog);
-	sip_put_string(&response.builder, "Allow: " B2BUA_ALLOW "\r\n");
-	if (sip_response_send(&response, "application/sdp", result->sdp))
-		reply(transaction, 500, NULL, NULL);
+	reinvite_accept(offerer, result->sdp);
 }
 
 static void accepted(struct leg *answerer, const struct sip_message *response)
 {
 	struct call *call = answerer->call;
 	struct leg *offerer = leg_other(answerer);
-	struct sip_text sdp = response->body;
+	struct sip_text sdp = sdp_of(response);
 
 	sip_dialog_update(answerer->dialog, response);
 	sip_dialog_ack(answerer->dialog, response->cseq.number, NULL, (struct sip_text){0});
-	if (sdp.n && sdp.n <= B2BUA_SDP_MAX &&
-	    sip_text_is(sip_message_content_type(response), "application/sdp") &&
-	    !text_keep(&answerer->sdp_next, &answerer->sdp_next_n, sdp.at, sdp.n)) {
-		answerer->held_next = answerer->held && is_hold(sdp);
+	if (sdp.n && !text_keep(&answerer->sdp_next, &answerer->sdp_next_n, sdp.at, sdp.n)) {
+		answerer->held_next = answerer->held && sdp_is_hold(sdp);
 		if (!media_answer(call, answerer, offerer, sdp, reanswered))
 			return;
 	}
 	media_rollback(call, offerer, answerer);
-	refuse(offerer, 488, NULL);
+	reinvite_refuse(offerer, 488, NULL);
 }
 
-static void reinvite_answered(void *owner, struct sip_transaction *transaction, uint32_t status,
-			      const struct sip_message *response)
+void reinvite_answered(void *owner, struct sip_transaction *transaction, uint32_t status,
+		       const struct sip_message *response)
 {
 	struct leg *answerer = owner;
 	struct leg *offerer = leg_other(answerer);
@@ -106,19 +110,26 @@ static void reinvite_answered(void *owner, struct sip_transaction *transaction, 
 	if (status < 200)
 		return;
 	answerer->outgoing = NULL;
+	if (status < 300 && offerer->late) {
+		late_accepted(answerer, response);
+		return;
+	}
 	if (status < 300) {
 		accepted(answerer, response);
 		return;
 	}
-	media_rollback(call, offerer, answerer);
+	if (offerer->late)
+		offerer->late = false; /* the dataplane was not asked */
+	else
+		media_rollback(call, offerer, answerer);
 	/* RFC 3261 12.2.1.2: no answer, or no such dialog there: the call is over. */
 	if (status == 481 || status == 408) {
-		refuse(offerer, status, NULL);
+		reinvite_refuse(offerer, status, NULL);
 		leg_drop_dialog(answerer);
 		call_end(call, ENDED_BY_SYSTEM, status, "dialog lost");
 		return;
 	}
-	refuse(offerer, status == 401 || status == 407 ? 488 : status, NULL);
+	reinvite_refuse(offerer, status == 401 || status == 407 ? 488 : status, NULL);
 }
 
 static void reoffered(struct call *call, struct leg *offerer, const struct media_result *result)
@@ -128,7 +139,7 @@ static void reoffered(struct call *call, struct leg *offerer, const struct media
 	struct sip_request request;
 
 	if (!result->sdp.at) {
-		refuse(offerer, result->status, result->reason);
+		reinvite_refuse(offerer, result->status, result->reason);
 		return;
 	}
 	if (!offerer->reinvite) { /* cancelled meanwhile */
@@ -145,7 +156,7 @@ static void reoffered(struct call *call, struct leg *offerer, const struct media
 failed:
 	answerer->outgoing = NULL;
 	media_rollback(call, offerer, answerer);
-	refuse(offerer, 500, NULL);
+	reinvite_refuse(offerer, 500, NULL);
 }
 
 void reinvite_received(struct leg *leg, struct sip_transaction *transaction,
@@ -163,44 +174,44 @@ void reinvite_received(struct leg *leg, struct sip_transaction *transaction,
 		reply(transaction, 500, "Another Change Is Under Way", "Retry-After: 3\r\n");
 		return;
 	}
-	if (leg->outgoing || (other && (other->reinvite || other->outgoing))) {
+	if (leg->outgoing || leg->late || leg->ack_cseq ||
+	    (other && (other->reinvite || other->outgoing || other->late || other->ack_cseq))) {
 		reply(transaction, 491, NULL, NULL);
 		return;
 	}
 	if (!body_is_sdp(transaction, request))
 		return;
+	if (request->body.n == 0 && call->echo) {
+		reply(transaction, 488, NULL, NULL);
+		return;
+	}
 	if (text_keep(&leg->sdp_next, &leg->sdp_next_n, request->body.at, request->body.n)) {
 		reply(transaction, 500, NULL, NULL);
 		return;
 	}
-	leg->held_next = is_hold(request->body);
+	leg->held_next = sdp_is_hold(request->body);
 	sip_dialog_update(leg->dialog, request);
 	leg->reinvite = transaction;
 	sip_transaction_set_owner(transaction, leg);
 	sip_reply(transaction, 100, NULL);
-	if (call->echo)
+	if (request->body.n == 0)
+		late_reinvite(leg);
+	else if (call->echo)
 		echo_restart(call);
 	else if (media_offer(call, leg, other, request->body, reoffered))
-		refuse(leg, 503, NULL);
+		reinvite_refuse(leg, 503, NULL);
 }
 
 /* The echo has answered the caller's re-INVITE. */
 void reinvite_echoed(struct call *call, const struct media_result *result)
 {
 	struct leg *caller = &call->caller;
-	char buffer[B2BUA_BUFFER + B2BUA_SDP_MAX];
-	struct sip_transaction *transaction = caller->reinvite;
-	struct sip_response response;
 
-	if (!transaction || !result->sdp.at) {
-		refuse(caller, result->status ? result->status : 500, result->reason);
+	if (!result->sdp.at) {
+		reinvite_refuse(caller, result->status, result->reason);
 		return;
 	}
 	leg_agree(caller);
 	call_show(call);
-	caller->reinvite = NULL;
-	sip_response_begin(&response, transaction, 200, NULL, buffer, sizeof(buffer));
-	sip_dialog_put_contact(&response.builder, caller->dialog);
-	if (sip_response_send(&response, "application/sdp", result->sdp))
-		reply(transaction, 500, NULL, NULL);
+	reinvite_accept(caller, result->sdp);
 }

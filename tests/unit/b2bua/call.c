@@ -578,6 +578,90 @@ static void echo_is_answered_here(void **state)
 	expect_none(6002, "INVITE");
 }
 
+static void offer_may_come_from_the_callee(void **state)
+{
+	const char *out, *ok, *ack;
+	struct up up = {0};
+
+	(void)state;
+	invite("call-a", "1002", "");
+	expect_not_asked("offer");
+	out = expect(6002, "INVITE");
+	assert_string_equal(body_of(out), "");
+	answer(6002, out, "180 Ringing", "b", "");
+	expect(6001, "SIP/2.0 180");
+	answer(6002, out, "200 OK", "b", SDP_B);
+	expect_none(6002, "ACK");
+	assert_true(has(asked("offer")->text, "8:from-tag6:callee"));
+	media_sdp("offer", SDP_TO_A);
+	ok = expect(6001, "SIP/2.0 200");
+	assert_string_equal(body_of(ok), SDP_TO_A);
+	snprintf(up.caller_to, sizeof(up.caller_to), "%s", header(ok, "To"));
+	caller_says(&up, "ACK", 2, "Content-Type: application/sdp\r\n", SDP_A);
+	assert_true(has(asked("answer")->text, "6:to-tag6:caller"));
+	assert_true(has(asked("answer")->text, "m=audio 4000"));
+	media_sdp("answer", SDP_TO_B);
+	ack = expect(6002, "ACK");
+	assert_string_equal(body_of(ack), SDP_TO_B);
+	caller_says(&up, "BYE", 3, "", "");
+	answer(6002, expect(6002, "BYE"), "200 OK", "", "");
+	media_statistics();
+	expect_cdr(200, ENDED_BY_CALLER, "normal clearing");
+}
+
+static void ack_without_the_answer_ends_the_call(void **state)
+{
+	const char *out, *ok;
+	struct up up = {0};
+
+	(void)state;
+	invite("call-a", "1002", "");
+	out = expect(6002, "INVITE");
+	answer(6002, out, "200 OK", "b", SDP_B);
+	media_sdp("offer", SDP_TO_A);
+	ok = expect(6001, "SIP/2.0 200");
+	snprintf(up.caller_to, sizeof(up.caller_to), "%s", header(ok, "To"));
+	caller_says(&up, "ACK", 2, "", "");
+	/* The callee's 2xx is acknowledged all the same, and then ended. */
+	expect(6002, "ACK");
+	expect(6002, "BYE");
+	expect(6001, "BYE");
+	media_statistics();
+	expect_cdr(200, ENDED_BY_SYSTEM, "no answer in the ACK");
+}
+
+static void reinvite_may_ask_for_the_offer(void **state)
+{
+	struct up up;
+	const char *re;
+
+	(void)state;
+	call_up(&up);
+	callee_says(&up, "INVITE", 1, "", "");
+	re = expect(6001, "INVITE");
+	assert_string_equal(body_of(re), "");
+	answer(6001, re, "200 OK", "", SDP_A);
+	expect_none(6001, "ACK");
+	assert_true(has(asked("offer")->text, "8:from-tag6:caller"));
+	assert_true(has(asked("offer")->text, "6:to-tag6:callee"));
+	media_sdp("offer", SDP_TO_B);
+	expect(6002, "SIP/2.0 200");
+	/* A change while this one is open is glare. */
+	caller_says(&up, "INVITE", 3, "Content-Type: application/sdp\r\n", SDP_A);
+	expect(6001, "SIP/2.0 491");
+	callee_says(&up, "ACK", 1, "Content-Type: application/sdp\r\n", SDP_B "a=sendonly\r\n");
+	media_sdp("answer", SDP_TO_A);
+	assert_string_equal(body_of(expect(6001, "ACK")), SDP_TO_A);
+	/* And one that is refused leaves the call up. */
+	callee_says(&up, "INVITE", 2, "", "");
+	answer(6001, expect(6001, "INVITE"), "486 Busy Here", "", "");
+	expect(6001, "ACK");
+	expect(6002, "SIP/2.0 486");
+	caller_says(&up, "BYE", 4, "", "");
+	media_statistics();
+	expect_cdr(200, ENDED_BY_CALLER, "normal clearing");
+}
+
 static void copied_invite_is_a_loop(void **state)
 {
 	char headers[1024];
@@ -625,6 +709,9 @@ int main(void)
 		in_world(bye_to_the_caller_waits_for_its_ack),
 		in_world(media_that_is_gone_ends_the_call),
 		in_world(echo_is_answered_here),
+		in_world(offer_may_come_from_the_callee),
+		in_world(ack_without_the_answer_ends_the_call),
+		in_world(reinvite_may_ask_for_the_offer),
 		in_world(copied_invite_is_a_loop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

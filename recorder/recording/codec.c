@@ -50,11 +50,12 @@ struct codec codec_from_name(const char *name, uint32_t clock_hz, uint32_t chann
 		break;
 	}
 	/* what a hostile description could ask for */
-	if (codec.clock_hz > 192000 || codec.sample_hz > 192000 || codec.channels > 8 ||
+	if (codec.clock_hz < 1000 || codec.clock_hz > 192000 || codec.channels > 8 ||
 	    (codec.sample_hz > 0 && codec.sample_hz < 4000))
 		codec = (struct codec){.kind = CODEC_UNKNOWN, .clock_hz = 8000, .channels = 1};
 	if (codec.kind != CODEC_L16 && codec.channels > 1 && codec.sample_hz > 0)
-		codec.kind = CODEC_UNKNOWN;
+		codec = (struct codec){
+			.kind = CODEC_UNKNOWN, .clock_hz = codec.clock_hz, .channels = 1};
 	return codec;
 }
 

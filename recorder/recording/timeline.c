@@ -13,6 +13,17 @@
 #define MOVE_MIN_NS   (NS_PER_SECOND / 50) /* smaller moves of the anchor are not made */
 #define LINGER        25                   /* packets that must all be late to be called late */
 
+/* Times come from packets: what a hostile one makes of them may wrap, and harms its own only. */
+static int64_t ns_add(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static int64_t ns_sub(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
 struct source {
 	uint32_t ssrc;
 	uint16_t seq;     /* highest so far */
@@ -98,7 +109,7 @@ static void source_count(struct timeline_packet *packets, size_t count,
  * start_ns holds its RTP time in ns. */
 static int64_t packet_delay(const struct timeline_packet *packet)
 {
-	return (int64_t)packet->arrival_ns - packet->start_ns;
+	return ns_sub((int64_t)packet->arrival_ns, packet->start_ns);
 }
 
 /* RTP time along the source, from 0; begin[k] marks packets whose own clock says nothing about the
@@ -113,14 +124,14 @@ static void rtp_time_fill(struct timeline_packet **chain, size_t count)
 
 		if (chain[k]->clock_hz != before->clock_hz)
 			step = (int64_t)(chain[k]->arrival_ns - before->arrival_ns);
-		chain[k]->start_ns = before->start_ns + step;
+		chain[k]->start_ns = ns_add(before->start_ns, step);
 	}
 }
 
 static bool packets_stay_behind(struct timeline_packet **chain, size_t count, int64_t least)
 {
 	for (size_t k = 0; k < count && k < LINGER; k++) {
-		if (packet_delay(chain[k]) - least <= LEAP_NS)
+		if (ns_sub(packet_delay(chain[k]), least) <= LEAP_NS)
 			return false;
 	}
 	return true;
@@ -135,9 +146,10 @@ static size_t piece_measure(struct timeline_packet **chain, size_t count, int64_
 	for (; k < count; k++) {
 		int64_t delay = packet_delay(chain[k]);
 
-		if (chain[k]->start_ns - chain[0]->start_ns >= PIECE_NS ||
-		    packet_delay(chain[k - 1]) - delay > LEAP_NS ||
-		    (delay - *least > LEAP_NS && packets_stay_behind(chain + k, count - k, *least)))
+		if (ns_sub(chain[k]->start_ns, chain[0]->start_ns) >= PIECE_NS ||
+		    ns_sub(packet_delay(chain[k - 1]), delay) > LEAP_NS ||
+		    (ns_sub(delay, *least) > LEAP_NS &&
+		     packets_stay_behind(chain + k, count - k, *least)))
 			break;
 		if (delay < *least)
 			*least = delay;
@@ -155,7 +167,7 @@ static void chain_place(struct timeline_packet **chain, size_t count, uint64_t s
 	while (from < count) {
 		int64_t least;
 		size_t n = piece_measure(chain + from, count - from, &least);
-		int64_t move = least - anchor;
+		int64_t move = ns_sub(least, anchor);
 
 		if (from == 0) {
 			anchor = least;
@@ -166,7 +178,8 @@ static void chain_place(struct timeline_packet **chain, size_t count, uint64_t s
 		}
 		/* the anchor is the arrival at RTP time 0 */
 		for (size_t k = from; k < from + n; k++)
-			chain[k]->start_ns += anchor - (int64_t)started_ns;
+			chain[k]->start_ns =
+				ns_add(chain[k]->start_ns, ns_sub(anchor, (int64_t)started_ns));
 		from += n;
 	}
 }
@@ -178,6 +191,8 @@ int timeline_build(struct timeline_packet *packets, size_t count, uint64_t start
 	size_t from = 0, end;
 
 	*summary = (struct timeline_summary){0};
+	if (count == 0)
+		return 0;
 	packets_number(packets, count, summary);
 	qsort(packets, count, sizeof(*packets), packet_order);
 	end = count - summary->surplus;

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PORT_REUSE_MS 1000 /* late packets of an ended call do not meet the next one */
+
 #define MBUFS_PER_QUEUE 8192 /* AF_XDP: 2048 each to fill, received, to send, completed */
 #define DRAIN_MS        500
 
@@ -63,6 +65,7 @@ static void sessions_configure(struct dataplane *d)
 	c->workers = conf->workers;
 	c->sessions = conf->sessions;
 	c->media_timeout_s = conf->media_timeout_s;
+	c->port_reuse_ms = PORT_REUSE_MS;
 	c->drops = dataplane_drops;
 	c->drops_arg = d;
 	random_bytes(&c->seed, sizeof(c->seed));

@@ -17,7 +17,7 @@ static void check(const struct rtp_packet *p, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 {
-	struct rtp_sequence sequence;
+	struct rtp_sequence sequence = {0};
 	struct rtp_jitter jitter = {0};
 	uint64_t packets = 0;
 

@@ -274,14 +274,15 @@ bool fork_next(struct fixture *f, uint32_t worker, struct fork_seen *seen)
 void packets_arrive(struct fixture *f, uint32_t slot, uint64_t n)
 {
 	struct flow_table *flows = f->flows;
+	struct flow_stats *stats;
 
 	/* The worker takes the slot over, then counts. */
 	flow_online(flows, 0);
-	if (flows->states[slot].arrival.serial != flow_word_serial(flow_word(flows, slot)))
-		flow_adopt(flows, slot, flow_word(flows, slot));
-	flow_count(&flows->stats[slot].packets, n);
-	flow_count(&flows->stats[slot].bytes, n * 172);
-	atomic_store(&flows->stats[slot].ssrc, 0x1234);
-	atomic_store(&flows->stats[slot].last_ns, f->now.real_ns);
+	flow_adopt(flows, slot, flow_word(flows, slot));
+	stats = (struct flow_stats *)flow_table_stats(flows, slot);
+	flow_count(&stats->packets, n);
+	flow_count(&stats->bytes, n * 172);
+	atomic_store(&stats->ssrc, 0x1234);
+	atomic_store(&stats->last_ns, f->now.real_ns);
 	flow_offline(flows, 0);
 }

@@ -37,8 +37,11 @@ void sip_put_string(struct sip_builder *b, const char *terminated)
 void sip_put_text(struct sip_builder *b, struct sip_text t)
 {
 	const char *p = t.at;
-	const char *end = p + t.n;
+	const char *end;
 
+	if (t.n == 0)
+		return;
+	end = p + t.n;
 	while (p < end) {
 		const char *start = p;
 
@@ -345,7 +348,7 @@ void sip_put_vias(struct sip_builder *b, const struct sip_message *request)
 	struct sip_text rest;
 	struct sip_text top;
 
-	if (i == SIP_HEADER_NONE)
+	if (i == SIP_HEADER_NONE || request->via.host.n == 0)
 		return;
 	rest = sip_header_value_text(request, &request->headers[i]);
 	/* empty lines before the top value do not count */

@@ -56,8 +56,11 @@ int64_t sip_message_number(const struct sip_message *m, enum sip_header_id id, i
 bool sip_value_split(struct sip_text *rest, struct sip_text *value)
 {
 	const char *p = rest->at;
-	const char *end = p + rest->n;
+	const char *end;
 
+	if (rest->n == 0)
+		return false;
+	end = p + rest->n;
 	while (p < end && (sip_is_space(*p) || *p == ','))
 		p++;
 	if (p == end) {

@@ -96,7 +96,7 @@ BUILDS = {
 built = {}
 
 
-def build(which):
+def build(which, compile=True):
     directory, options, environment = BUILDS[which]
     if which in built:
         assert built[which], "the %s build failed" % which
@@ -107,7 +107,10 @@ def build(which):
         shutil.rmtree(directory, ignore_errors=True)
         run_command(["meson", "setup", directory, ROOT] + options, timeout=300,
                     env=dict(os.environ, **environment))
-    if not os.environ.get("TANDEM_TEST_NOBUILD"):
+    if not json.loads(run_command(["meson", "introspect", "--tests", directory])):
+        # tools/run leaves them out.
+        run_command(["meson", "configure", directory, "-Dtests=true"])
+    if compile:
         run_command(["ninja", "--quiet", "-C", directory], timeout=1500)
     built[which] = True
     return directory
@@ -125,9 +128,9 @@ class MesonTests:
     def __init__(self, area, which, suites):
         self.area, self.which, self.suites = area, which, suites
 
-    def find(self):
+    def find(self, listing):
         try:
-            directory = build(self.which)
+            directory = build(self.which, compile=not listing)
         except AssertionError as error:
             def fail(error=error):
                 raise error
@@ -184,8 +187,13 @@ def run_scenario(function, keep):
         # What fails while it is being taken down (a daemon that had died) is a failure as well.
         try:
             function(case)
-        finally:
-            case.close()
+        except BaseException:
+            try:
+                case.close()
+            except Exception as error:
+                print(indent("and then: %s" % error))
+            raise
+        case.close()
         passed = True
     except (Skipped, KeyboardInterrupt):
         passed = True
@@ -226,7 +234,7 @@ def area_wanted(area, patterns):
 AREAS = ("checks", "build", "unit", "sanitize", "smoke", "e2e")
 
 
-def find_tests(patterns, keep):
+def find_tests(patterns, keep, listing=False):
     for area in AREAS:
         if not area_wanted(area, patterns):
             continue
@@ -235,9 +243,9 @@ def find_tests(patterns, keep):
         elif area == "build":
             tests = build_tests()
         elif area == "unit":
-            tests = MesonTests("unit", "release", ("unit",)).find()
+            tests = MesonTests("unit", "release", ("unit",)).find(listing)
         elif area == "sanitize":
-            tests = MesonTests("sanitize", "sanitize", ("unit", "fuzz")).find()
+            tests = MesonTests("sanitize", "sanitize", ("unit", "fuzz")).find(listing)
         else:
             tests = scenario_tests(area, keep)
         yield from (test for test in tests if selected(test.name, patterns))
@@ -292,7 +300,7 @@ def main():
     # A run may be started in the background, where Ctrl-C is ignored by default.
     signal.signal(signal.SIGINT, interrupted)
     if listing:
-        for test in find_tests(patterns, keep):
+        for test in find_tests(patterns, keep, True):
             print(test.name + (": " + test.title if test.title else ""))
         return 0
     network.sweep()

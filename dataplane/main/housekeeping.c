@@ -21,6 +21,9 @@ void dataplane_drops(void *arg, session_count_fn *count, void *to)
 		count(to, counter_name((enum counter)c), sum);
 	}
 	count(to, "hop.table_full", hop_table_full(d->hops));
+	for (int c = 0; d->ng && c < NG_SERVER_COUNTERS; c++)
+		count(to, ng_server_counter_name((enum ng_server_counter)c),
+		      ng_server_count(d->ng, (enum ng_server_counter)c));
 }
 
 static void questions_expired(struct timer *timer, uint64_t now_ms)

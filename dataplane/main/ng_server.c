@@ -12,17 +12,17 @@
 #include <unistd.h>
 
 static const char *const counter_names[NG_SERVER_COUNTERS] = {
-	[NG_SERVER_REQUESTS] = "ng_requests",
-	[NG_SERVER_REPEATED] = "ng_repeated",
-	[NG_SERVER_ERRORS] = "ng_errors",
-	[NG_SERVER_BROKEN] = "ng_broken",
-	[NG_SERVER_NO_COOKIE] = "ng_no_cookie",
-	[NG_SERVER_NO_COMMAND] = "ng_no_command",
-	[NG_SERVER_REPLY_TOO_LONG] = "ng_reply_too_long",
-	[NG_SERVER_SEND_FAILED] = "ng_send_failed",
-	[NG_SERVER_CONNECTIONS] = "ng_connections",
-	[NG_SERVER_CONNECTIONS_FULL] = "ng_connections_full",
-	[NG_SERVER_STALLED] = "ng_stalled",
+	[NG_SERVER_REQUESTS] = "ng.requests",
+	[NG_SERVER_REPEATED] = "ng.repeated",
+	[NG_SERVER_ERRORS] = "ng.errors",
+	[NG_SERVER_BROKEN] = "ng.broken",
+	[NG_SERVER_NO_COOKIE] = "ng.no_cookie",
+	[NG_SERVER_NO_COMMAND] = "ng.no_command",
+	[NG_SERVER_REPLY_TOO_LONG] = "ng.reply_too_long",
+	[NG_SERVER_SEND_FAILED] = "ng.send_failed",
+	[NG_SERVER_CONNECTIONS] = "ng.connections",
+	[NG_SERVER_CONNECTIONS_FULL] = "ng.connections_full",
+	[NG_SERVER_STALLED] = "ng.stalled",
 };
 
 uint64_t ng_server_count(const struct ng_server *server, enum ng_server_counter counter)

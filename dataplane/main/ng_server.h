@@ -63,5 +63,5 @@ int ng_server_create(struct ng_server **server, struct loop *loop,
 void ng_server_destroy(struct ng_server *server);
 
 uint64_t ng_server_count(const struct ng_server *server, enum ng_server_counter counter);
-/* Name for statistics, e.g. "ng_requests". */
+/* Name for statistics, e.g. "ng.requests". */
 const char *ng_server_counter_name(enum ng_server_counter counter);

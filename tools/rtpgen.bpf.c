@@ -13,7 +13,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "rtpgen_wire.h"
+#include "tools/rtpgen_wire.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -27,7 +27,8 @@ static const char usage[] =
 	"  --local, --remote   endpoints of the first flow; --count N flows, ports rise by --step "
 	"2\n"
 	"  --via udp|kernel    sockets (default), or frames made in the kernel: IPv4, needs\n"
-	"                      --device NAME and --to-mac MAC, and root\n"
+	"                      --device NAME and --to-mac MAC, and root; if that is a veth, its other\n"
+	"                      end needs an XDP program or GRO (ethtool -K DEVICE gro on)\n"
 	"  --pps N             packets a second of all flows together, 0 = as fast as possible\n"
 	"                      (default 50 for each flow)\n"
 	"  --duration S        seconds to send (default 5)\n"
@@ -146,7 +147,7 @@ static const struct {
 	double low, high, fallback;
 } numbers[NUMBERS] = {
 	[COUNT] = {"count", 1, RTPGEN_FLOWS_MAX, 1},
-	[STEP] = {"step", 1, 1000, 2},
+	[STEP] = {"step", 0, 1000, 2},
 	[PPS] = {"pps", 0, 1e9, -1}, /* 50 a flow */
 	[DURATION_S] = {"duration", 0.001, 1e6, 5},
 	[DRAIN_MS] = {"drain", 0, 60000, 300},

@@ -5,8 +5,7 @@
  */
 #include "dataplane/base/clock.h"
 #include "tools/rtpgen.h"
-
-#include "rtpgen.bpf.h"
+#include "tools/rtpgen_bpf.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>

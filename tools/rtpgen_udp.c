@@ -19,7 +19,7 @@
 
 #define BATCH         64
 #define PACKET_MAX    1500
-#define WINDOW        1024 /* packets behind the latest in which repetitions are told from late ones */
+#define WINDOW        1024 /* packets behind the latest in which repeated ones are known */
 #define SOCKET_BUFFER (4 << 20)
 
 struct flow_state {

@@ -117,27 +117,40 @@ static void report_control(struct report *report, const char *socket)
 	add_line(report, "  records", connected ? "up" : "away", -1, detail);
 }
 
+/* What its numbers say is wrong. */
+static void judge_recorder(struct report *report, const json_t *body)
+{
+	const json_t *uploads = json_object_get(body, "uploads");
+	const json_t *receipts = json_object_get(body, "receipts");
+	int64_t failed = json_number(json_object_get(body, "recordings"), "failed");
+
+	if (json_is_false(json_object_get(json_object_get(body, "ring"), "attached")))
+		add_problem(report, "recorder: not attached to the dataplane");
+	if (json_is_false(json_object_get(receipts, "connected")))
+		add_problem(report, "recorder: receipts have no connection to control");
+	if (json_number(uploads, "queued") > 0 && json_text(uploads, "last_error")[0])
+		add_problem(report, "recorder: %lld recordings wait for the store: %s",
+			    (long long)json_number(uploads, "queued"),
+			    json_text(uploads, "last_error"));
+	if (failed > 0)
+		add_problem(report, "recorder: %lld recordings could not be made since start",
+			    (long long)failed);
+}
+
 static void report_recorder(struct report *report, const char *socket)
 {
 	const json_t *body = ask_http(report, "recorder", socket, "/status");
-	const json_t *uptime = json_object_get(body, "uptime_s");
-	char detail[256] = "";
-	const char *key;
-	json_t *value;
+	const json_t *recordings = json_object_get(body, "recordings");
+	char detail[256];
 
 	if (!body)
 		return;
-	/* its numbers, as far as a line goes */
-	json_object_foreach((json_t *)body, key, value)
-	{
-		size_t used = strlen(detail);
-
-		if (json_is_integer(value) && strcmp(key, "uptime_s") != 0 && used < 60)
-			snprintf(detail + used, sizeof(detail) - used, "%s%lld %s",
-				 used ? ", " : "", (long long)json_integer_value(value), key);
-	}
-	add_line(report, "recorder", "up",
-		 json_is_integer(uptime) ? json_integer_value(uptime) : -1, detail);
+	judge_recorder(report, body);
+	snprintf(detail, sizeof(detail), "%lld recordings live, %lld being finished, %lld to store",
+		 (long long)json_number(recordings, "live"),
+		 (long long)json_number(recordings, "finalizing"),
+		 (long long)json_number(json_object_get(body, "uploads"), "queued"));
+	add_line(report, "recorder", "up", json_number(body, "uptime_s"), detail);
 }
 
 /* ---- dataplane ---- */

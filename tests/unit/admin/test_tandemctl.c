@@ -142,7 +142,9 @@ struct peer {
 static void serve_http(int fd)
 {
 	static const char status[] =
-		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"uptime_s\": 5, \"recordings\": 1}";
+		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"uptime_s\": 5, \"recordings\": "
+		"{\"live\": 1, \"finalizing\": 2}, \"ring\": {\"attached\": true}, \"uploads\": "
+		"{\"queued\": 3, \"last_error\": null}, \"receipts\": {\"connected\": true}}";
 	char request[2048], answer[256];
 	ssize_t n = recv(fd, request, sizeof(request) - 1, 0);
 
@@ -314,6 +316,7 @@ static void commands_answer_with_their_exit_codes(void **state)
 		{"cdr a b", 2, "one id at most"},
 		{"status", 0, "dataplane  up"},
 		{"status", 0, "3 sessions"},
+		{"status", 0, "1 recordings live, 2 being finished, 3 to store"},
 		{"--json status", 0, "\"status\": \"ok\""},
 		{"calls", 0, "live-1"},
 		{"calls --json", 0, "\"calls\": ["},
@@ -475,6 +478,8 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return 2;
-	program = argv[1];
+	program = realpath(argv[1], NULL); /* commands run in another directory */
+	if (!program)
+		return 2;
 	return cmocka_run_group_tests(tests, start, stop);
 }

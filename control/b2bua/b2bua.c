@@ -1,4 +1,5 @@
 /* The B2BUA's outer side: start, stop, and what each SIP request is handed to. */
+#include "control/b2bua/b2bua.h"
 #include "control/b2bua/call.h"
 
 #include <errno.h>

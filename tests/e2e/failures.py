@@ -65,9 +65,9 @@ def control_killed(case):
     judge.must_be_whole(recording)
     channels, _ = audio.wav_read(tandem.fetch(recording))
     assert len(channels[0]) >= 2.5 * audio.RATE, len(channels[0])
-    caller.hang_up()
-    callee.hang_up()
-    time.sleep(0.5)
+    for phone in (caller, callee):
+        phone.hang_up()
+        phone.wait_event("CALL_CLOSED")
     # Nobody has registered again: the bindings come from the journal.
     talk = judge.hold_conversation(caller, callee, SECONDS)
     judge.must_hear_each_other(talk, SECONDS)

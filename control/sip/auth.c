@@ -364,8 +364,8 @@ void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum s
 		sip_put_string(b, sip_header_name(header));
 		sip_put_string(b, ": Digest realm=");
 		sip_put_quoted(b, sip_text_of(auth->realm));
-		sip_put_format(b, ", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s", nonce,
-			       names[i], stale ? ", stale=true" : "");
+		sip_put_format(b, ", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s", nonce, names[i],
+			       stale ? ", stale=true" : "");
 		sip_put_bytes(b, "\r\n", 2);
 	}
 }

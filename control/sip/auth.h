@@ -63,8 +63,8 @@ enum sip_auth_result sip_auth_verify(struct sip_auth *auth, const struct sip_aut
  * does not depend on it. */
 void sip_auth_offer(struct sip_auth *auth, bool sha256, bool md5);
 /* Puts one challenge header per algorithm in the set (bits 1 << enum sip_auth_algorithm):
- * WWW_AUTHENTICATE for 401, PROXY_AUTHENTICATE for 407. MD5 comes first: clients older than RFC 8760
- * (SIPp 3.6, many desk phones) look at the first one only and give up when it is another. */
+ * WWW_AUTHENTICATE for 401, PROXY_AUTHENTICATE for 407. MD5 comes first: clients older than RFC
+ * 8760 (SIPp 3.6, many desk phones) look at the first one only and give up when it is another. */
 #define SIP_AUTH_ALL ((1u << SIP_AUTH_MD5) | (1u << SIP_AUTH_SHA256))
 void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum sip_header_id header,
 			    uint32_t algorithms, bool stale, uint64_t now_ms);

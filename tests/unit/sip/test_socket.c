@@ -383,6 +383,37 @@ static void endless_header_is_cut_off(void **state)
 	close(fd);
 }
 
+static void peer_that_holds_back_is_dropped_after_30_s(void **state)
+{
+	struct timer_wheel *wheel = loop_timers(loop);
+	struct sip_stack_levels levels;
+	char whole[1024];
+	int n = snprintf(whole, sizeof(whole), options, 1);
+	int half = raw_connect();
+	int silent = raw_connect();
+	int good = raw_connect();
+
+	(void)state;
+	assert_int_equal(send(half, whole, 100, 0), 100);
+	assert_int_equal(send(good, whole, (size_t)n, 0), n);
+	raw_read(good, "\r\n\r\n");
+	sip_stack_levels(uas.stack, &levels);
+	assert_int_equal(levels.connections, 3);
+	timer_wheel_advance(wheel, wheel->now_ms + 31000);
+	sip_stack_levels(uas.stack, &levels);
+	assert_int_equal(levels.connections, 1);
+	/* the one that is only idle has an hour and a little */
+	timer_wheel_advance(wheel, wheel->now_ms + 3600000);
+	sip_stack_levels(uas.stack, &levels);
+	assert_int_equal(levels.connections, 1);
+	timer_wheel_advance(wheel, wheel->now_ms + 130000);
+	sip_stack_levels(uas.stack, &levels);
+	assert_int_equal(levels.connections, 0);
+	close(half);
+	close(silent);
+	close(good);
+}
+
 static void connections_beyond_the_share_of_one_address_are_refused(void **state)
 {
 	struct sip_stack_levels levels;
@@ -478,6 +509,7 @@ int main(void)
 		T(ping_gets_pong),
 		T(unframed_stream_is_answered_and_closed),
 		T(endless_header_is_cut_off),
+		T(peer_that_holds_back_is_dropped_after_30_s),
 		T(connections_beyond_the_share_of_one_address_are_refused),
 		T(broken_listen_texts_are_refused),
 		T(garbage_on_udp_is_counted),

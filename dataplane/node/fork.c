@@ -101,7 +101,7 @@ full:
 static void fork_packet(struct node *node, const struct packet *p)
 {
 	struct flow_state *state = &node->flows->states[p->slot];
-	struct flow_stats *stats = &node->flows->stats[p->slot];
+	struct flow_stats *stats = &node->flows->states[p->slot].stats;
 	struct flow_forked *forked = &state->forked;
 	bool is_rtp = p->what == RTP_DEMUX_RTP;
 	struct td_fork_record *record = NULL;

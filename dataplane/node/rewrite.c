@@ -194,7 +194,7 @@ void rewrite_burst(struct node *node, struct packet *packets, uint32_t n)
 			packet_drop(node, p, p->verdict);
 			continue;
 		}
-		stats = &node->flows->stats[p->sink];
+		stats = &node->flows->states[p->sink].stats;
 		/* As in stage statistics: RTCP beside RTP is not counted with it. */
 		if (p->what == RTP_DEMUX_RTCP &&
 		    node->flows->states[p->slot].arrival.kind == FLOW_MUX)

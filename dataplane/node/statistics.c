@@ -44,7 +44,7 @@ static void source_begin(struct flow_state *state, struct flow_stats *stats,
 static void count_rtp(const struct node *node, const struct rtp_packet *rtp, uint32_t slot)
 {
 	struct flow_state *state = &node->flows->states[slot];
-	struct flow_stats *stats = &node->flows->stats[slot];
+	struct flow_stats *stats = &node->flows->states[slot].stats;
 	struct rtp_sequence *sequence = &state->source.sequence;
 	struct rtp_jitter *jitter = &state->arrival.jitter;
 	enum rtp_sequence_outcome outcome = RTP_SEQUENCE_NEXT;
@@ -70,7 +70,7 @@ void statistics_burst(struct node *node, struct packet *packets, uint32_t n)
 
 		if (p->verdict != COUNTER_NONE)
 			continue;
-		stats = &node->flows->stats[p->slot];
+		stats = &node->flows->states[p->slot].stats;
 		if (p->what == RTP_DEMUX_RTP) {
 			if (rtp_parse(&rtp, p->payload, p->payload_len) < 0) {
 				packet_drop(node, p, DROP_BAD_RTP);

@@ -75,17 +75,15 @@ static int areas_create(struct flow_table *t)
 	t->slots = area_create(t->slots_count * sizeof(*t->slots));
 	t->confs = area_create(t->conf_max * sizeof(*t->confs));
 	t->states = area_create(t->slots_count * sizeof(*t->states));
-	t->stats = area_create(t->slots_count * sizeof(*t->stats));
 	t->serials = area_create(t->slots_count * sizeof(*t->serials));
 	t->generations = area_create(t->slots_count * sizeof(*t->generations));
 	t->retired_at = area_create(t->slots_count * sizeof(*t->retired_at));
 	t->owners = area_create(t->slots_count);
-	if (!t->slots || !t->confs || !t->states || !t->stats || !t->serials || !t->generations ||
+	if (!t->slots || !t->confs || !t->states || !t->serials || !t->generations ||
 	    !t->retired_at || !t->owners)
 		return -ENOMEM;
 	/* Fewer TLB misses where the kernel has transparent huge pages; no matter where not. */
 	madvise(t->states, t->slots_count * sizeof(*t->states), MADV_HUGEPAGE);
-	madvise(t->stats, t->slots_count * sizeof(*t->stats), MADV_HUGEPAGE);
 	return 0;
 }
 
@@ -137,7 +135,6 @@ void flow_table_destroy(struct flow_table *t)
 	area_destroy(t->slots, t->slots_count * sizeof(*t->slots));
 	area_destroy(t->confs, t->conf_max * sizeof(*t->confs));
 	area_destroy(t->states, t->slots_count * sizeof(*t->states));
-	area_destroy(t->stats, t->slots_count * sizeof(*t->stats));
 	area_destroy(t->serials, t->slots_count * sizeof(*t->serials));
 	area_destroy(t->generations, t->slots_count * sizeof(*t->generations));
 	area_destroy(t->retired_at, t->slots_count * sizeof(*t->retired_at));
@@ -334,7 +331,7 @@ const struct flow_stats *flow_table_stats(const struct flow_table *t, uint32_t s
 	static const struct flow_stats zeros;
 
 	assert(slot < t->slots_count);
-	return state_is_current(t, slot) ? &t->stats[slot] : &zeros;
+	return state_is_current(t, slot) ? &t->states[slot].stats : &zeros;
 }
 
 /* Reads the words until no write fell between; a write is three stores, so this ends soon. */

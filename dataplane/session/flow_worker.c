@@ -29,7 +29,7 @@ static void generation_begin(struct flow_table *t, uint32_t slot, const struct f
 	state->learnt.latch_epoch = conf->latch_epoch;
 	state->learnt.hop_asked_s = 0;
 	flow_learn(t, slot, &none);
-	stats_clear(&t->stats[slot]);
+	stats_clear(&t->states[slot].stats);
 	/* Release: all is cleared before; pairs with the acquire of flow_table_stats. */
 	atomic_store_explicit(&state->learnt.generation, conf->generation, memory_order_release);
 }

@@ -1,8 +1,8 @@
 /*
  * The worker's side of the flow table. What a packet touches, a line each:
  *
- *   arrives at A:       slots[A]   state[A].arrival, .source   stats[A] first line
- *   leaves through B:   slots[B]   state[B].header             stats[B] second line
+ *   arrives at A:       slots[A]   state[A].arrival, .source, .stats (first line)
+ *   leaves through B:   slots[B]   state[B].stats (second line), .header
  *
  * slots[] holds a word per slot: the serial number of the publish (upper half), the owning worker
  * (4 bits) and the index of the flow_conf plus one (28 bits); 0 is an empty slot. state keeps the
@@ -88,15 +88,17 @@ struct flow_forked {
 };
 _Static_assert(sizeof(struct flow_forked) <= 64, "one line");
 
-/* Worker-owned, one per slot. */
+/* Worker-owned, one per slot, all of it in one page: eight to a small page. What is used together
+ * stands in neighbouring lines. */
 struct flow_state {
+	_Alignas(512) struct flow_learnt learnt;
 	_Alignas(64) struct flow_arrival arrival;
 	_Alignas(64) struct flow_source source;
+	struct flow_stats stats; /* a line for arrivals, a line for what leaves */
 	_Alignas(64) struct flow_header header;
 	_Alignas(64) struct flow_forked forked;
-	_Alignas(64) struct flow_learnt learnt;
 };
-_Static_assert(sizeof(struct flow_state) == 320, "five lines");
+_Static_assert(sizeof(struct flow_state) == 512, "eight lines");
 
 /* A fork command as it lies in a queue: slots and then the payload follow it at once. */
 struct flow_command {
@@ -142,7 +144,6 @@ struct flow_table {
 	_Atomic uint64_t *slots; /* slow path: release; pairs with the worker's acquire */
 	struct flow_conf *confs;
 	struct flow_state *states; /* workers' */
-	struct flow_stats *stats;  /* workers' */
 	struct flow_worker *workers;
 	uint32_t workers_count;
 	uint32_t slots_count;

@@ -201,7 +201,7 @@ static void statistics_survive_a_new_conf_and_begin_anew_in_an_empty_slot(void *
 	publish(t, &conf);
 	assert_int_equal(flow_table_stats(t, 2)->packets, 0);
 	adopt(t, 2);
-	flow_count(&t->stats[2].packets, 7);
+	flow_count(&t->states[2].stats.packets, 7);
 	assert_int_equal(flow_table_stats(t, 2)->packets, 7);
 	publish(t, &conf);
 	adopt(t, 2);
@@ -213,7 +213,7 @@ static void statistics_survive_a_new_conf_and_begin_anew_in_an_empty_slot(void *
 	assert_int_equal(flow_table_stats(t, 2)->packets, 0);
 	adopt(t, 2);
 	assert_int_equal(flow_table_stats(t, 2)->packets, 0);
-	assert_ptr_equal(flow_table_stats(t, 2), &t->stats[2]);
+	assert_ptr_equal(flow_table_stats(t, 2), &t->states[2].stats);
 	flow_table_destroy(t);
 }
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import time
 
 from .network import Lan
 from .process import Process, eventually
@@ -122,8 +123,14 @@ class Tandem:
             # Each takes away what a killed one left, so one that is there is alive or comes soon.
             eventually(lambda name=name: os.path.exists("%s/%s.sock" % (self.run_dir, name)),
                        seconds, name + ".sock is there", fail_if=self.must_run)
-        eventually(lambda: self.ctl("status", check=False).returncode == 0, seconds,
-                   "tandemctl status is content", step=0.1, fail_if=self.must_run)
+        status = self.ctl("status", check=False)
+        limit = time.monotonic() + seconds
+        while status.returncode:
+            self.must_run()
+            assert time.monotonic() < limit, "tandemctl status is not content: %d\n%s%s" % (
+                status.returncode, status.stdout, status.stderr)
+            time.sleep(0.1)
+            status = self.ctl("status", check=False)
 
     def must_run(self):
         self.process.must_run()

@@ -14,10 +14,13 @@
  *
  * What is promised: a record whose position lies below segment_log_written() is not lost when the
  * process is killed; below segment_log_durable() not when the machine stops. After either, an open
- * finds a prefix of what was appended: nothing is missing in the middle. segment_log_submit, called
- * at the end of each round of the writer's loop, hands the round's records to the kernel; its
- * wait_us bounds how long it may wait for the kernel's "written" (normally tens of microseconds, it
- * is a copy into the page cache). fdatasync follows commit_ms later, in the background.
+ * finds a prefix of what was appended: nothing is missing in the middle. (One exception: when the
+ * power fails just as a segment was begun, the end of the one before may be torn although the new
+ * one has records. They are kept; readers meet a damaged place and count it.) segment_log_submit,
+ * called at the end of each round of the writer's loop, hands the round's records to the kernel;
+ * its wait_us bounds how long it may wait for the kernel's "written" (normally tens of
+ * microseconds, it is a copy into the page cache). fdatasync follows commit_ms later, in the
+ * background.
  *
  * Disk trouble (full, EIO, slow) never aborts and never blocks append: records stay in the buffers,
  * writes are tried again, and when all buffers are full append says -EAGAIN.

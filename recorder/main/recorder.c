@@ -15,15 +15,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define POLL_BUSY_MS       5
-#define POLL_IDLE_MS       20
-#define POLL_ALONE_MS      100 /* no ring is attached */
-#define TICK_MS            100
-#define CHECK_MS           1000
-#define SPOOL_BUFFERS      16
-#define SPOOL_SEGMENTS_MIN 4
-#define UPLOAD_THREADS     2
-#define FINALIZE_RETRY_MS  5000
+#define POLL_BUSY_MS         5
+#define POLL_IDLE_MS         20
+#define POLL_ALONE_MS        100 /* no ring is attached */
+#define TICK_MS              100
+#define CHECK_MS             1000
+#define SPOOL_BUFFERS        16
+#define SPOOL_SEGMENTS_MIN   4
+#define SPOOL_SEGMENT_MB_MAX 1024
+#define UPLOAD_THREADS       2
+#define FINALIZE_RETRY_MS    5000
 #define LAST_PACKET_NS                                                                             \
 	(20 * NS_PER_MS) /* how long the last packet of a recording without END is heard */
 #define STOP_DRAIN_MS 2000
@@ -251,6 +252,25 @@ static void partials_delete(const char *files)
 	closedir(directory);
 }
 
+static uint64_t directory_bytes(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	uint64_t bytes = 0;
+
+	if (!directory)
+		return 0;
+	while ((entry = readdir(directory))) {
+		struct stat status;
+
+		if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode))
+			bytes += (uint64_t)status.st_blocks * 512;
+	}
+	closedir(directory);
+	return bytes;
+}
+
 /* Nine tenths of what is free or already the spool's. */
 static uint64_t spool_bytes_max(const char *path, uint64_t segment_bytes)
 {
@@ -260,7 +280,7 @@ static uint64_t spool_bytes_max(const char *path, uint64_t segment_bytes)
 
 	if (statvfs(path, &space) < 0)
 		return least;
-	bytes = (uint64_t)space.f_bavail * space.f_frsize / 10 * 9;
+	bytes = ((uint64_t)space.f_bavail * space.f_frsize + directory_bytes(path)) / 10 * 9;
 	return bytes < least ? least : bytes;
 }
 
@@ -269,7 +289,10 @@ static int spool_open(struct recorder *recorder)
 	const struct config_recorder *config = &recorder->config->recorder;
 	struct segment_log_options options = {
 		.directory = config->spool,
-		.segment_bytes = config->segment_mb * 1024 * 1024,
+		.segment_bytes =
+			(config->segment_mb < SPOOL_SEGMENT_MB_MAX ? config->segment_mb
+								   : SPOOL_SEGMENT_MB_MAX) *
+			1024 * 1024,
 		.buffers = SPOOL_BUFFERS,
 		.commit_ms = config->commit_ms,
 	};

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TABLE_BUCKETS 4096
+#define TABLE_BUCKETS      4096
+#define START_APART_MAX_NS INT64_C(60000000000)
 
 struct recording_table {
 	struct list all;
@@ -103,6 +104,10 @@ static void start_read(struct recording_table *table, struct recording *recordin
 	recording->call_id = text_take(start, "call_id");
 	recording->metadata = text_take(start, "metadata");
 	recording->started_ns = started_ns > 0 ? (uint64_t)started_ns : record->arrival_ns;
+	/* a start that is far from the moment it was told would be hours of silence, or none */
+	if (record->arrival_ns &&
+	    llabs((long long)(recording->started_ns - record->arrival_ns)) > START_APART_MAX_NS)
+		recording->started_ns = record->arrival_ns;
 	json_decref(start);
 }
 

@@ -125,7 +125,7 @@ struct segment_log_stats {
  * Opens or creates the log and finds its end: the last two segments are read through, a torn tail
  * is cut off and counted. A newest file with a segment's name and something else inside is renamed
  * to NAME.damaged and counted (segments_lost). Blocking (start-up). -EBUSY: another writer;
- * -EINVAL: options; -errno.
+ * -EINVAL: options; -EPERM, -ENOSYS: the kernel has no io_uring for us; -errno.
  */
 int segment_log_open(struct segment_log **log, const struct segment_log_options *options);
 

@@ -316,8 +316,9 @@ static int spool_open(struct recorder *recorder)
 	options.bytes_max = spool_bytes_max(config->spool, options.segment_bytes);
 	error = segment_log_open(&recorder->spool, &options);
 	if (error) {
-		recorder_error(recorder, "spool %s not opened: %s", config->spool,
-			       strerror(-error));
+		recorder_error(
+			recorder, "spool %s not opened: %s%s", config->spool, strerror(-error),
+			error == -EPERM || error == -ENOSYS ? " (is io_uring allowed here?)" : "");
 		return error;
 	}
 	recorder->spool_watch.fd = segment_log_event_fd(recorder->spool);
@@ -396,11 +397,11 @@ int recorder_start(struct recorder *recorder, const struct config *config)
 void recorder_stop(struct recorder *recorder)
 {
 	uint64_t until_ms = clock_mono_ns() / NS_PER_MS + STOP_DRAIN_MS;
+	bool started = recorder->http != NULL; /* the last part that is made */
 
-	if (recorder->http)
-		http_destroy(recorder->http);
+	http_destroy(recorder->http);
 	/* what is in the rings now; a dataplane that goes on fills them for the next start */
-	while (recorder->intake && clock_mono_ns() / NS_PER_MS < until_ms) {
+	while (started && clock_mono_ns() / NS_PER_MS < until_ms) {
 		bool read = recorder_poll(recorder) > 0;
 
 		if (!read && intake_is_drained(recorder->intake))
@@ -411,7 +412,7 @@ void recorder_stop(struct recorder *recorder)
 	if (recorder->uploader)
 		uploader_stop(recorder->uploader);
 	/* what the threads handed over last */
-	for (int k = 0; recorder->deliveries && k < 3; k++) {
+	for (int k = 0; started && k < 3; k++) {
 		loop_once(recorder->loop, 0);
 		deliveries_tick(recorder->deliveries, loop_now_ms(recorder->loop));
 	}

@@ -1,10 +1,9 @@
 /* The segment log after a crash: tails torn at every byte, flipped bits, segments half made. */
 #include "recorder/log/segment_log.h"
+#include "tests/unit/log/log_fixture.h"
 
 #include <errno.h>
 #include <sys/stat.h>
-
-#include "tests/unit/log/log_fixture.h"
 
 static void path_of(const struct log_fixture *fixture, uint32_t segment, char out[128])
 {

@@ -1,11 +1,10 @@
 /* The segment log when the disk fails: the n-th request of each kind, for any n, in any way. */
 #include "recorder/log/segment_log.h"
 #include "dataplane/base/clock.h"
+#include "tests/unit/log/log_fixture.h"
 
 #include <errno.h>
 #include <poll.h>
-
-#include "tests/unit/log/log_fixture.h"
 
 #define RECORDS 900 /* three segments */
 

@@ -2,6 +2,7 @@
  */
 #include "recorder/log/segment_log.h"
 #include "dataplane/base/clock.h"
+#include "tests/unit/log/log_fixture.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,8 +10,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-#include "tests/unit/log/log_fixture.h"
 
 static uint64_t now_ms(void)
 {

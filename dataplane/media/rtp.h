@@ -168,13 +168,15 @@ struct rtp_sequence {
 	uint64_t window;
 	uint64_t received;        /* without duplicates */
 	uint64_t expected_before; /* of the stretches before the last restart */
-	uint64_t duplicates;
-	uint32_t cycles; /* wraps of max_seq, times 65536 */
-	uint32_t restarts;
-	uint16_t max_seq;
+	uint32_t ssrc;            /* whose numbers these are; the caller's */
+	uint32_t duplicates;
+	uint32_t cycles;  /* wraps of max_seq, times 65536 */
 	int32_t base_seq; /* may go below 0 when packets from before the first one come late */
 	uint32_t bad_seq; /* the one that would confirm a jump; above 65535 = none */
+	uint16_t max_seq;
+	uint16_t restarts;
 };
+_Static_assert(sizeof(struct rtp_sequence) == 48, "leaves room in its line");
 
 #define RTP_SEQUENCE_NO_BAD UINT32_C(0x10001)
 

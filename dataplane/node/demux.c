@@ -18,6 +18,14 @@ static enum counter demux_check(uint8_t kind, uint8_t what)
 	return DROP_NOT_MEDIA;
 }
 
+/* Seldom needed, so not kept in the line that every packet reads. */
+static uint32_t rtcp_sink(const struct node *node, uint32_t slot)
+{
+	uint64_t word = flow_word(node->flows, slot);
+
+	return word == 0 ? FLOW_NONE : flow_word_conf(node->flows, word)->rtcp_sink;
+}
+
 void demux_burst(struct node *node, struct packet *packets, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -36,7 +44,7 @@ void demux_burst(struct node *node, struct packet *packets, uint32_t n)
 			packet_drop(node, p, reason);
 			continue;
 		}
-		p->sink = p->what == RTP_DEMUX_RTCP ? arrival->rtcp_sink : arrival->sink;
+		p->sink = p->what == RTP_DEMUX_RTCP ? rtcp_sink(node, p->slot) : arrival->sink;
 		if (p->sink != FLOW_NONE)
 			sink_prefetch(node->flows, p->sink);
 	}

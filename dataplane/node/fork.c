@@ -101,7 +101,6 @@ full:
 static void fork_packet(struct node *node, const struct packet *p)
 {
 	struct flow_state *state = &node->flows->states[p->slot];
-	struct flow_stats *stats = &node->flows->states[p->slot].stats;
 	struct flow_forked *forked = &state->forked;
 	bool is_rtp = p->what == RTP_DEMUX_RTP;
 	struct td_fork_record *record = NULL;
@@ -118,7 +117,7 @@ static void fork_packet(struct node *node, const struct packet *p)
 			    is_rtp ? COUNTER_FORK_OVERRUN : COUNTER_FORK_RTCP_OVERRUN, 1);
 		if (is_rtp) {
 			forked->overrun++;
-			flow_count(&stats->fork_overrun, 1);
+			flow_count(&state->counts.fork_overrun, 1);
 			flow_count(&node->fork.ring->overruns, 1);
 		}
 		return;
@@ -139,7 +138,7 @@ static void fork_packet(struct node *node, const struct packet *p)
 	counter_add(&node->counters, is_rtp ? COUNTER_FORK_PACKETS : COUNTER_FORK_RTCP, 1);
 	if (is_rtp) {
 		forked->bytes += rtp.payload_len;
-		flow_count(&stats->forked, 1);
+		flow_count(&state->counts.forked, 1);
 	}
 }
 

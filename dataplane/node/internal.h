@@ -29,15 +29,13 @@ static inline void slot_prefetch(const struct flow_table *flows, uint32_t slot)
 	__builtin_prefetch(&flows->slots[slot]);
 	__builtin_prefetch(&state->arrival, 1);
 	__builtin_prefetch(&state->source, 1);
-	__builtin_prefetch(&flows->states[slot].stats.packets, 1);
 }
 
 /* What a packet leaving through the slot will touch. */
 static inline void sink_prefetch(const struct flow_table *flows, uint32_t slot)
 {
 	__builtin_prefetch(&flows->slots[slot]);
-	__builtin_prefetch(&flows->states[slot].header);
-	__builtin_prefetch(&flows->states[slot].stats.out_packets, 1);
+	__builtin_prefetch(&flows->states[slot].header, 1);
 }
 
 /* The packet goes no further; counted for the worker and for the slot where it arrived. */
@@ -45,5 +43,5 @@ static inline void packet_drop(struct node *node, struct packet *packet, enum co
 {
 	packet->verdict = (uint8_t)reason;
 	counter_add(&node->counters, reason, 1);
-	flow_count(&node->flows->states[packet->slot].stats.dropped, 1);
+	flow_count(&node->flows->states[packet->slot].counts.dropped, 1);
 }

@@ -42,16 +42,14 @@ static void learn(struct node *node, struct packet *p, struct flow_state *state)
 		arrival->latch = FLOW_LATCHED;
 }
 
-static void learn_hop(const struct node_port *port, const struct packet *p,
-		      struct flow_state *state)
+static void learn_hop(const struct packet *p, struct flow_state *state)
 {
 	struct flow_arrival *arrival = &state->arrival;
 
 	if (arrival->hop_known && arrival->hop_port == p->port &&
-	    memcmp(arrival->hop_macs, p->frame + 6, 6) == 0)
+	    memcmp(arrival->hop_mac, p->frame + 6, 6) == 0)
 		return;
-	memcpy(arrival->hop_macs, p->frame + 6, 6);
-	memcpy(arrival->hop_macs + 6, port->mac, 6);
+	memcpy(arrival->hop_mac, p->frame + 6, 6);
 	arrival->hop_port = p->port;
 	arrival->hop_known = 1;
 	state->header.serial = 0;
@@ -77,6 +75,6 @@ void latch_burst(struct node *node, struct packet *packets, uint32_t n)
 				continue;
 			learn(node, p, state);
 		}
-		learn_hop(&node->ports[p->port], p, state);
+		learn_hop(p, state);
 	}
 }

@@ -4,6 +4,7 @@
  * or without options and IPv6 without extension headers. The UDP checksum is not looked at: local
  * senders leave it unfinished.
  */
+#include "dataplane/node/checksum.h"
 #include "dataplane/node/internal.h"
 
 #define ETHERTYPE_IPV4     0x0800
@@ -25,16 +26,10 @@ static void address_set_v4(struct address *a, const uint8_t *v4)
 	memcpy(a->ip + 12, v4, 4);
 }
 
-/* Sum of an IPv4 header's words is 0xffff when its checksum holds (RFC 1071). */
+/* The words of an IPv4 header, its checksum among them, add up to 0xffff (RFC 1071). */
 static bool ipv4_sum_holds(const uint8_t *ip, uint32_t header_len)
 {
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i < header_len; i += 2)
-		sum += get16(ip + i);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return checksum_fold(checksum_add(0, ip, header_len)) == 0xffff;
 }
 
 static enum counter parse_ipv4(struct packet *p, const uint8_t *ip, uint32_t n, bool loopback,

@@ -39,7 +39,8 @@ static enum counter hop_choose(struct node *node, struct flow_state *state, uint
 	int place;
 
 	if (arrival->hop_known && endpoint_equal(&arrival->remote, remote)) {
-		memcpy(header->macs, arrival->hop_macs, sizeof(header->macs));
+		memcpy(header->macs, arrival->hop_mac, 6);
+		memcpy(header->macs + 6, node->ports[arrival->hop_port].mac, 6);
 		header->port = arrival->hop_port & 0x7f;
 		header->hop = FLOW_HOP_LEARNT;
 		header->hop_version = 0;
@@ -185,21 +186,21 @@ void rewrite_burst(struct node *node, struct packet *packets, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct packet *p = &packets[i];
-		struct flow_stats *stats;
+		struct flow_header *header;
 
 		if (p->verdict != COUNTER_NONE)
 			continue;
-		header_write(&node->flows->states[p->sink].header, p);
+		header = &node->flows->states[p->sink].header;
+		header_write(header, p);
 		if (p->verdict != COUNTER_NONE) {
 			packet_drop(node, p, p->verdict);
 			continue;
 		}
-		stats = &node->flows->states[p->sink].stats;
 		/* As in stage statistics: RTCP beside RTP is not counted with it. */
 		if (p->what == RTP_DEMUX_RTCP &&
 		    node->flows->states[p->slot].arrival.kind == FLOW_MUX)
 			continue;
-		flow_count(&stats->out_packets, 1);
-		flow_count(&stats->out_bytes, p->payload_len);
+		flow_count(&header->out_packets, 1);
+		flow_count(&header->out_bytes, p->payload_len);
 	}
 }

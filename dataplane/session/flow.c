@@ -326,12 +326,40 @@ static bool state_is_current(const struct flow_table *t, uint32_t slot)
 	return atomic_load_explicit(generation, memory_order_acquire) == t->generations[slot];
 }
 
-const struct flow_stats *flow_table_stats(const struct flow_table *t, uint32_t slot)
+static uint64_t read64(const _Atomic uint64_t *from)
 {
-	static const struct flow_stats zeros;
+	return atomic_load_explicit(from, memory_order_relaxed);
+}
+
+struct flow_stats flow_table_stats(const struct flow_table *t, uint32_t slot)
+{
+	const struct flow_state *state;
+	const struct flow_counts *counts;
 
 	assert(slot < t->slots_count);
-	return state_is_current(t, slot) ? &t->states[slot].stats : &zeros;
+	state = &t->states[slot];
+	counts = &state->counts;
+	if (!state_is_current(t, slot))
+		return (struct flow_stats){0};
+	return (struct flow_stats){
+		.packets = read64(&state->arrival.packets),
+		.bytes = read64(&state->arrival.bytes),
+		.dropped = read64(&counts->dropped),
+		.out_packets = read64(&state->header.out_packets),
+		.out_bytes = read64(&state->header.out_bytes),
+		.lost = read64(&counts->lost),
+		.duplicates = read64(&counts->duplicates),
+		.first_ns = read64(&counts->first_ns),
+		.last_ns = read64(&state->arrival.last_ns),
+		.forked = read64(&counts->forked),
+		.fork_overrun = read64(&counts->fork_overrun),
+		/* A plain word of the worker's; whole, as it is aligned. */
+		.jitter_ts =
+			__atomic_load_n(&state->source.jitter.jitter_x16, __ATOMIC_RELAXED) >> 4,
+		.ssrc = atomic_load_explicit(&counts->ssrc, memory_order_relaxed),
+		.ssrc_changes = atomic_load_explicit(&counts->ssrc_changes, memory_order_relaxed),
+		.pt = atomic_load_explicit(&state->arrival.pt, memory_order_relaxed),
+	};
 }
 
 /* Reads the words until no write fell between; a write is three stores, so this ends soon. */

@@ -68,28 +68,24 @@ struct flow_conf {
 
 _Static_assert(offsetof(struct flow_conf, recording) == 64, "what every packet needs is one line");
 
-/* Worker-owned statistics of what arrived at a slot; read with relaxed loads by the slow path. */
+/* What the worker counted at a slot. On FLOW_MUX flows RTCP counts in last_ns only. */
 struct flow_stats {
-	/* written with each packet that arrives */
-	_Alignas(64) _Atomic uint64_t packets;
-	_Atomic uint64_t bytes;   /* RTP packet bytes, headers included, IP/UDP not */
-	_Atomic uint64_t last_ns; /* CLOCK_REALTIME of the last packet */
-	_Atomic uint64_t lost;    /* RFC 3550 A.3: expected - received, never below 0 */
-	_Atomic uint64_t duplicates;
-	_Atomic uint64_t
-		dropped; /* arrived, not relayed: strict source, blocked, no sink, not RTP */
-	_Atomic uint32_t jitter_ts; /* RFC 3550 A.8, in timestamp units */
-	_Atomic uint32_t ssrc;      /* last seen */
-	_Atomic uint32_t ssrc_changes;
-	_Atomic uint32_t pt; /* last seen */
-	/* written with each packet that leaves, or seldom */
-	_Alignas(64) _Atomic uint64_t out_packets; /* sent through this slot */
-	_Atomic uint64_t out_bytes;
-	_Atomic uint64_t first_ns;     /* CLOCK_REALTIME of the first packet, 0 = none */
-	_Atomic uint64_t forked;       /* copied to the ring */
-	_Atomic uint64_t fork_overrun; /* not copied: ring full */
+	uint64_t packets;
+	uint64_t bytes;       /* RTP packet bytes, headers included, IP/UDP not */
+	uint64_t dropped;     /* arrived, not relayed: strict source, blocked, no sink, not RTP */
+	uint64_t out_packets; /* sent through this slot */
+	uint64_t out_bytes;
+	uint64_t lost; /* RFC 3550 A.3: expected - received, never below 0 */
+	uint64_t duplicates;
+	uint64_t first_ns;     /* CLOCK_REALTIME of the first packet, 0 = none */
+	uint64_t last_ns;      /* CLOCK_REALTIME of the last packet */
+	uint64_t forked;       /* copied to the ring */
+	uint64_t fork_overrun; /* not copied: ring full */
+	uint32_t jitter_ts;    /* RFC 3550 A.8, in timestamp units */
+	uint32_t ssrc;         /* last seen */
+	uint32_t ssrc_changes;
+	uint32_t pt; /* last seen */
 };
-_Static_assert(sizeof(struct flow_stats) == 128, "two lines");
 
 struct flow_table;
 
@@ -121,9 +117,9 @@ int flow_table_publish(struct flow_table *table, const struct flow_conf *conf);
 void flow_table_retire(struct flow_table *table, uint32_t slot);
 /* What is published at slot, or NULL. For the slow path only. */
 const struct flow_conf *flow_table_conf(const struct flow_table *table, uint32_t slot);
-/* Statistics of the slot since it was last empty; stay readable after retirement until the next
- * publish. Ask again each time: until the worker saw the first packet it is a set of zeros. */
-const struct flow_stats *flow_table_stats(const struct flow_table *table, uint32_t slot);
+/* Statistics of the slot since it was last empty; can be read after retirement until the next
+ * publish. */
+struct flow_stats flow_table_stats(const struct flow_table *table, uint32_t slot);
 /* The endpoint packets leaving through slot go to now (learnt or from SDP); false when there is
  * none. */
 bool flow_table_remote(const struct flow_table *table, uint32_t slot, struct endpoint *remote);

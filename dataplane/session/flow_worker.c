@@ -2,21 +2,7 @@
  * the reading end of the fork command queues. */
 #include "dataplane/session/flow_worker.h"
 
-/* Field by field: the slow path may be reading the statistics of the generation before. */
-static void stats_clear(struct flow_stats *s)
-{
-	_Atomic uint64_t *const wide[] = {&s->packets,   &s->bytes,       &s->last_ns,
-					  &s->lost,      &s->duplicates,  &s->dropped,
-					  &s->forked,    &s->first_ns,    &s->out_packets,
-					  &s->out_bytes, &s->fork_overrun};
-	_Atomic uint32_t *const narrow[] = {&s->jitter_ts, &s->ssrc, &s->ssrc_changes, &s->pt};
-
-	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
-		atomic_store_explicit(wide[i], 0, memory_order_relaxed);
-	for (size_t i = 0; i < sizeof(narrow) / sizeof(narrow[0]); i++)
-		atomic_store_explicit(narrow[i], 0, memory_order_relaxed);
-}
-
+/* Nobody reads the state meanwhile: its generation is not that of the slot. */
 static void generation_begin(struct flow_table *t, uint32_t slot, const struct flow_conf *conf)
 {
 	struct flow_state *state = &t->states[slot];
@@ -25,11 +11,11 @@ static void generation_begin(struct flow_table *t, uint32_t slot, const struct f
 	memset(&state->arrival, 0, sizeof(state->arrival));
 	memset(&state->source, 0, sizeof(state->source));
 	memset(&state->header, 0, sizeof(state->header));
+	memset(&state->counts, 0, sizeof(state->counts));
 	memset(&state->forked, 0, sizeof(state->forked));
 	state->learnt.latch_epoch = conf->latch_epoch;
 	state->learnt.hop_asked_s = 0;
 	flow_learn(t, slot, &none);
-	stats_clear(&t->states[slot].stats);
 	/* Release: all is cleared before; pairs with the acquire of flow_table_stats. */
 	atomic_store_explicit(&state->learnt.generation, conf->generation, memory_order_release);
 }
@@ -60,10 +46,10 @@ void flow_adopt(struct flow_table *t, uint32_t slot, uint64_t word)
 	}
 	arrival->serial = flow_word_serial(word);
 	arrival->sink = conf->sink;
-	arrival->rtcp_sink = conf->rtcp_sink;
 	arrival->kind = conf->kind;
 	arrival->flags = conf->flags;
-	state->source.clock_factor = rtp_clock_factor(conf->clock_rate ? conf->clock_rate : 8000);
+	state->source.clock_factor =
+		(uint32_t)(rtp_clock_factor(conf->clock_rate ? conf->clock_rate : 8000) >> 32);
 	if (!(conf->flags & FLOW_LATCH)) {
 		if (!endpoint_equal(&arrival->remote, &conf->remote))
 			arrival->hop_known = 0;

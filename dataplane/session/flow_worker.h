@@ -1,8 +1,8 @@
 /*
  * The worker's side of the flow table. What a packet touches, a line each:
  *
- *   arrives at A:       slots[A]   state[A].arrival, .source, .stats (first line)
- *   leaves through B:   slots[B]   state[B].stats (second line), .header
+ *   arrives at A:       slots[A]   state[A].arrival, .source
+ *   leaves through B:   slots[B]   state[B].header (IPv6: the line after it too)
  *
  * slots[] holds a word per slot: the serial number of the publish (upper half), the owning worker
  * (4 bits) and the index of the flow_conf plus one (28 bits); 0 is an empty slot. state keeps the
@@ -25,25 +25,27 @@
 struct flow_arrival {
 	uint32_t serial; /* of the conf that this was taken from; 0 = none */
 	uint32_t sink;
-	uint32_t rtcp_sink;
 	uint8_t kind;
 	uint8_t latch; /* packets in a row from `remote`; FLOW_LATCHED = settled */
 	uint16_t flags;
-	struct endpoint remote;   /* learnt; without FLOW_LATCH that of the conf; port 0 = none */
-	uint8_t hop_macs[12];     /* learnt: destination and source of what goes back */
-	uint8_t hop_port;         /* learnt: port it came in on */
-	uint8_t hop_known;        /* 1 = hop_macs and hop_port hold */
-	uint32_t ssrc;            /* of the current source; holds when jitter.started */
-	struct rtp_jitter jitter; /* of the current source */
+	struct endpoint remote; /* learnt; without FLOW_LATCH that of the conf; port 0 = none */
+	uint8_t hop_mac[6];     /* learnt: where what goes back is sent to ... */
+	uint8_t hop_port;       /* ... and by which port */
+	uint8_t hop_known;      /* 1 = they hold */
+	_Atomic uint8_t pt;
+	_Atomic uint64_t packets;
+	_Atomic uint64_t bytes;
+	_Atomic uint64_t last_ns;
 };
 _Static_assert(sizeof(struct flow_arrival) == 64, "one line");
 
-/* Sequence numbers of the current source (SSRC). */
+/* Sequence numbers and jitter of the current source; it is known when jitter.started. */
 struct flow_source {
 	struct rtp_sequence sequence;
-	uint64_t clock_factor; /* rtp_clock_factor() of the clock rate */
+	struct rtp_jitter jitter;
+	uint32_t clock_factor; /* upper half of rtp_clock_factor() of the clock rate */
 };
-_Static_assert(sizeof(struct flow_source) <= 64, "one line");
+_Static_assert(sizeof(struct flow_source) == 64, "one line");
 
 #define FLOW_HOP_LEARNT UINT16_MAX
 
@@ -55,13 +57,15 @@ struct flow_header {
 	uint8_t tos;          /* IPv4 TOS or IPv6 traffic class */
 	uint8_t port : 7;     /* device port it leaves by */
 	uint8_t v4 : 1;
-	uint8_t macs[12];      /* destination, source */
+	uint8_t macs[12];     /* destination, source */
+	uint16_t ports_be[2]; /* source, destination */
+	uint16_t ip_sum;      /* IPv4: partial sum of the header without its length */
+	uint16_t udp_sum;     /* IPv6: partial sum of pseudo header and ports without lengths */
+	_Atomic uint64_t out_packets;
+	_Atomic uint64_t out_bytes;
 	uint8_t addresses[32]; /* source, destination; 4 or 16 bytes each */
-	uint16_t ports_be[2];  /* source, destination */
-	uint16_t ip_sum;       /* IPv4: partial sum of the header without its length */
-	uint16_t udp_sum;      /* IPv6: partial sum of pseudo header and ports without lengths */
 };
-_Static_assert(sizeof(struct flow_header) == 64, "one line");
+_Static_assert(offsetof(struct flow_header, addresses) == 48, "IPv4 needs one line");
 
 /* Seldom touched: what the slow path reads, and the latch's and the resolver's memory. */
 struct flow_learnt {
@@ -77,6 +81,19 @@ struct flow_learnt {
 };
 _Static_assert(sizeof(struct flow_learnt) <= 64, "one line");
 
+/* Seldom written: the counters that a packet in order does not change. */
+struct flow_counts {
+	_Atomic uint64_t dropped;
+	_Atomic uint64_t lost;
+	_Atomic uint64_t duplicates;
+	_Atomic uint64_t first_ns;
+	_Atomic uint64_t forked;
+	_Atomic uint64_t fork_overrun;
+	_Atomic uint32_t ssrc;
+	_Atomic uint32_t ssrc_changes;
+};
+_Static_assert(sizeof(struct flow_counts) <= 64, "one line");
+
 /* Totals for the recording at hand. */
 struct flow_forked {
 	uint64_t recording; /* which one; 0 = none */
@@ -88,17 +105,16 @@ struct flow_forked {
 };
 _Static_assert(sizeof(struct flow_forked) <= 64, "one line");
 
-/* Worker-owned, one per slot, all of it in one page: eight to a small page. What is used together
- * stands in neighbouring lines. */
+/* Worker-owned, one per slot. */
 struct flow_state {
-	_Alignas(512) struct flow_learnt learnt;
 	_Alignas(64) struct flow_arrival arrival;
 	_Alignas(64) struct flow_source source;
-	struct flow_stats stats; /* a line for arrivals, a line for what leaves */
 	_Alignas(64) struct flow_header header;
+	_Alignas(64) struct flow_learnt learnt;
+	_Alignas(64) struct flow_counts counts;
 	_Alignas(64) struct flow_forked forked;
 };
-_Static_assert(sizeof(struct flow_state) == 512, "eight lines");
+_Static_assert(sizeof(struct flow_state) == 448, "seven lines");
 
 /* A fork command as it lies in a queue: slots and then the payload follow it at once. */
 struct flow_command {

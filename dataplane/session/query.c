@@ -17,11 +17,6 @@ static const char *key_copy(struct ng_arena *arena, const char *text)
 	return copy ? memcpy(copy, text, n) : "";
 }
 
-static uint64_t load(const _Atomic uint64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static void put_stats(struct ng_arena *arena, struct ng_value *to, const char *key,
 		      const struct session_totals *totals)
 {
@@ -50,13 +45,12 @@ static void put_port(const struct session_table *table, const struct stream *str
 		     struct ng_arena *arena, struct ng_value *list)
 {
 	uint32_t slot = rtcp ? stream->rtcp_slot : stream->slot;
-	const struct flow_stats *stats = flow_table_stats(table->flows, slot);
+	struct flow_stats stats = flow_table_stats(table->flows, slot);
 	struct ng_value *dict = ng_put_dict(arena, list, NULL);
 	struct endpoint endpoint = {.port = 0};
 	struct ng_value *flags;
 	char text[ADDRESS_TEXT_MAX];
-	struct session_totals totals = {load(&stats->packets), load(&stats->bytes),
-					load(&stats->dropped)};
+	struct session_totals totals = {stats.packets, stats.bytes, stats.dropped};
 
 	ng_put_integer(arena, dict, "local port", stream->port + (rtcp ? 1 : 0));
 	ng_put_string(arena, dict, "local address", address_text(&stream->address->address, text));
@@ -66,7 +60,7 @@ static void put_port(const struct session_table *table, const struct stream *str
 	put_endpoint(arena, dict, "endpoint", &endpoint);
 	put_endpoint(arena, dict, "advertised endpoint",
 		     rtcp ? &stream->remote_rtcp : &stream->remote);
-	ng_put_integer(arena, dict, "last packet", (int64_t)(load(&stats->last_ns) / NS_PER_S));
+	ng_put_integer(arena, dict, "last packet", (int64_t)(stats.last_ns / NS_PER_S));
 	flags = ng_put_list(arena, dict, "flags");
 	if (!rtcp)
 		ng_put_string(arena, flags, NULL, "RTP");
@@ -76,8 +70,7 @@ static void put_port(const struct session_table *table, const struct stream *str
 		ng_put_string(arena, flags, NULL, "filled");
 	if (totals.packets > 0) {
 		ng_put_string(arena, flags, NULL, "confirmed");
-		ng_put_integer(arena, dict, "SSRC",
-			       atomic_load_explicit(&stats->ssrc, memory_order_relaxed));
+		ng_put_integer(arena, dict, "SSRC", stats.ssrc);
 	}
 	put_stats(arena, dict, "stats", &totals);
 }
@@ -86,11 +79,11 @@ static void put_port(const struct session_table *table, const struct stream *str
 static void put_codec(const struct session_table *table, const struct stream *stream,
 		      struct ng_arena *arena, struct ng_value *media)
 {
-	const struct flow_stats *stats = flow_table_stats(table->flows, stream->slot);
-	uint32_t pt = atomic_load_explicit(&stats->pt, memory_order_relaxed);
+	struct flow_stats stats = flow_table_stats(table->flows, stream->slot);
+	uint32_t pt = stats.pt;
 	char text[40];
 
-	if (load(&stats->packets) == 0)
+	if (stats.packets == 0)
 		return;
 	for (uint32_t i = 0; i < stream->codecs_count; i++) {
 		if (stream->codecs[i].pt != pt)
@@ -171,24 +164,23 @@ static void put_leg(const struct session_table *table, const struct leg *leg,
 static void put_source(const struct session_table *table, const struct stream *stream,
 		       struct ng_arena *arena, struct ng_value *sources)
 {
-	const struct flow_stats *stats = flow_table_stats(table->flows, stream->slot);
-	uint64_t packets = load(&stats->packets), lost = load(&stats->lost);
+	struct flow_stats stats = flow_table_stats(table->flows, stream->slot);
+	uint64_t packets = stats.packets, lost = stats.lost;
 	uint32_t rate =
 		stream->codecs_count && stream->codecs[0].rate ? stream->codecs[0].rate : 8000;
-	uint64_t jitter_ts = atomic_load_explicit(&stats->jitter_ts, memory_order_relaxed);
+	uint64_t jitter_ts = stats.jitter_ts;
 	struct ng_value *source, *average;
 	char key[16];
 
 	if (packets == 0)
 		return;
-	snprintf(key, sizeof(key), "%u", atomic_load_explicit(&stats->ssrc, memory_order_relaxed));
+	snprintf(key, sizeof(key), "%u", stats.ssrc);
 	source = ng_put_dict(arena, sources, key_copy(arena, key));
 	ng_put_integer(arena, source, "packets", (int64_t)packets);
-	ng_put_integer(arena, source, "bytes", (int64_t)load(&stats->bytes));
+	ng_put_integer(arena, source, "bytes", (int64_t)stats.bytes);
 	ng_put_integer(arena, source, "packets lost", (int64_t)lost);
-	ng_put_integer(arena, source, "duplicates", (int64_t)load(&stats->duplicates));
-	ng_put_integer(arena, source, "last RTP payload type",
-		       atomic_load_explicit(&stats->pt, memory_order_relaxed));
+	ng_put_integer(arena, source, "duplicates", (int64_t)stats.duplicates);
+	ng_put_integer(arena, source, "last RTP payload type", stats.pt);
 	average = ng_put_dict(arena, source, "average MOS");
 	ng_put_integer(arena, average, "samples", 0); /* no MOS: it takes RTCP's round trip */
 	ng_put_integer(arena, average, "jitter", (int64_t)(jitter_ts * 1000 / rate));

@@ -227,11 +227,11 @@ struct session *session_create(struct session_table *table, struct sdp_span call
 
 static void slot_add(const struct session_table *table, uint32_t slot, struct session_totals *sum)
 {
-	const struct flow_stats *stats = flow_table_stats(table->flows, slot);
+	struct flow_stats stats = flow_table_stats(table->flows, slot);
 
-	sum->packets += atomic_load_explicit(&stats->packets, memory_order_relaxed);
-	sum->bytes += atomic_load_explicit(&stats->bytes, memory_order_relaxed);
-	sum->errors += atomic_load_explicit(&stats->dropped, memory_order_relaxed);
+	sum->packets += stats.packets;
+	sum->bytes += stats.bytes;
+	sum->errors += stats.dropped;
 }
 
 void session_totals(const struct session_table *table, const struct session *session,

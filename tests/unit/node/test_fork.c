@@ -271,8 +271,8 @@ static void full_ring_drops_packets_and_counts_them(void **state)
 	assert_int_equal(written, seq - 1 - 2);
 	assert_int_equal(packet, written);
 	assert_int_equal(rig->ring->overruns, 2);
-	assert_int_equal(flow_table_stats(rig->flows, rig_slot(rig, OURS))->fork_overrun, 2);
-	assert_int_equal(flow_table_stats(rig->flows, rig_slot(rig, OURS))->forked, written);
+	assert_int_equal(flow_table_stats(rig->flows, rig_slot(rig, OURS)).fork_overrun, 2);
+	assert_int_equal(flow_table_stats(rig->flows, rig_slot(rig, OURS)).forked, written);
 	td_fork_release(&rig->reader, rig->reader.next);
 	arrive(rig, seq, 1000);
 	record = next(rig);

@@ -274,15 +274,15 @@ bool fork_next(struct fixture *f, uint32_t worker, struct fork_seen *seen)
 void packets_arrive(struct fixture *f, uint32_t slot, uint64_t n)
 {
 	struct flow_table *flows = f->flows;
-	struct flow_stats *stats;
+	struct flow_state *state;
 
 	/* The worker takes the slot over, then counts. */
 	flow_online(flows, 0);
 	flow_adopt(flows, slot, flow_word(flows, slot));
-	stats = (struct flow_stats *)flow_table_stats(flows, slot);
-	flow_count(&stats->packets, n);
-	flow_count(&stats->bytes, n * 172);
-	atomic_store(&stats->ssrc, 0x1234);
-	atomic_store(&stats->last_ns, f->now.real_ns);
+	state = &flows->states[slot];
+	flow_count(&state->arrival.packets, n);
+	flow_count(&state->arrival.bytes, n * 172);
+	atomic_store(&state->counts.ssrc, 0x1234);
+	atomic_store(&state->arrival.last_ns, f->now.real_ns);
 	flow_offline(flows, 0);
 }

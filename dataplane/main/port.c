@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define DESCRIPTORS  2048
@@ -116,7 +117,8 @@ static int init_owned(struct port *port)
 
 int port_init(struct port *port, const struct config_port *conf, uint8_t index)
 {
-	*port = (struct port){.conf = conf, .kind = conf->kind, .index = index, .program_fd = -1};
+	*port = (struct port){
+		.conf = conf, .kind = conf->kind, .index = index, .lock_fd = -1, .program_fd = -1};
 	snprintf(port->name, sizeof(port->name), "%s", conf->name);
 	port->shared = conf->kind <= CONFIG_PORT_AF_PACKET;
 	return port->shared ? init_shared(port) : init_owned(port);
@@ -143,12 +145,37 @@ uint32_t port_queues_expected(const struct port *port)
 	return queues < PORT_QUEUES_MAX ? queues : PORT_QUEUES_MAX;
 }
 
+/* One dataplane per device: a second one would take away the first one's program as a remnant.
+ * Abstract sockets belong to the network namespace, as devices do, and end with the process. */
+static int device_lock(struct port *port)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "tandem-dataplane/%s",
+			 port->conf->device);
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	int rc = 0;
+
+	port->lock_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (port->lock_fd < 0 || bind(port->lock_fd, (struct sockaddr *)&address, len) < 0)
+		rc = -errno;
+	if (rc == -EADDRINUSE)
+		log_error("port %s: another dataplane has the device %s", port->name,
+			  port->conf->device);
+	else if (rc < 0)
+		log_error("port %s: device %s is not locked: %s", port->name, port->conf->device,
+			  strerror(-rc));
+	return rc;
+}
+
 int port_open(struct port *port, const struct port_media *media, struct rte_mempool *pool)
 {
 	int rc;
 
 	if (!port->shared)
 		return port_owned_open(port, media, pool);
+	rc = device_lock(port);
+	if (rc < 0)
+		return rc;
 	if (port->conf->kind != CONFIG_PORT_AF_PACKET) {
 		port->kind = CONFIG_PORT_AF_XDP;
 		rc = port_xdp_open(port, media, pool);
@@ -166,10 +193,8 @@ int port_open(struct port *port, const struct port_media *media, struct rte_memp
 	return port_packet_open(port, media, pool);
 }
 
-void port_close(struct port *port)
+void port_device_close(struct port *port)
 {
-	if (port->queues == 0)
-		return;
 	if (port->kind == CONFIG_PORT_AF_PACKET)
 		port_packet_close(port);
 	rte_eth_dev_stop(port->device);
@@ -177,6 +202,15 @@ void port_close(struct port *port)
 	if (port->kind == CONFIG_PORT_AF_XDP)
 		port_xdp_close(port);
 	port->queues = 0;
+}
+
+void port_close(struct port *port)
+{
+	if (port->queues > 0)
+		port_device_close(port);
+	if (port->shared && port->lock_fd >= 0)
+		close(port->lock_fd);
+	port->lock_fd = -1;
 }
 
 int port_device_start(struct port *port, struct rte_mempool *pool)

@@ -40,6 +40,7 @@ struct port {
 	/* Descriptors that become readable when packets arrive; none: the worker has to look. */
 	uint32_t fds_count;
 	int fds[PORT_FDS_MAX];
+	int lock_fd;    /* shared: held while the device is ours, -1 = not */
 	int program_fd; /* memfd with the XDP program, -1 = none */
 	bool tc;        /* our filter is on the device's ingress */
 };
@@ -80,6 +81,8 @@ int port_vdev_open(struct port *port, const char *device, const char *arguments,
 		   struct rte_mempool *pool);
 /* Configures and starts port->device. */
 int port_device_start(struct port *port, struct rte_mempool *pool);
+/* Takes back what the kind's open did. */
+void port_device_close(struct port *port);
 
 /* Writes addresses and range into the maps of a loaded program, found by its id. */
 int media_maps_fill(uint32_t program_id, const struct port_media *media);

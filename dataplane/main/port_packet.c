@@ -134,7 +134,7 @@ int port_packet_open(struct port *port, const struct port_media *media, struct r
 		rc = filter_attach(port->fds[i], media);
 	if (rc < 0 || port->fds_count == 0) {
 		log_error("port %s: packet filter does not attach: %s", port->name, strerror(-rc));
-		port_close(port);
+		port_device_close(port);
 		return rc < 0 ? rc : -ENOENT;
 	}
 	rc = tc_open(port, media);

@@ -135,7 +135,7 @@ int port_xdp_open(struct port *port, const struct port_media *media, struct rte_
 		return rc;
 	rc = maps_fill(port, media);
 	if (rc < 0)
-		port_close(port);
+		port_device_close(port);
 	return rc;
 }
 

@@ -35,7 +35,7 @@ static const struct address none;
 
 static void time_take(struct resolver *r)
 {
-	r->now_s = (uint32_t)(clock_real_ns() / NS_PER_S);
+	r->now_s = (uint32_t)(clock_mono_ns() / NS_PER_S);
 }
 
 /* ---- which port, which neighbour ---- */
@@ -185,6 +185,20 @@ static void target_ask(struct resolver *r, uint32_t place)
 	}
 }
 
+/* The way may have changed since it was found: routes come and go. */
+static void target_confirm(struct resolver *r, uint32_t place)
+{
+	const struct hop *hop = hop_table_at(r->config.hops, place);
+	const struct address *from = &r->config.flows->addresses[hop->local];
+	struct target target = {0};
+
+	if (target_find(r, from, &hop->remote, &target) == 0) {
+		r->targets[place].port = target.port;
+		r->targets[place].next_hop = target.next_hop;
+	}
+	target_ask(r, place);
+}
+
 void resolver_want(struct resolver *r, uint8_t local, const struct address *remote)
 {
 	const struct address *from;
@@ -287,7 +301,7 @@ void resolver_tick(struct resolver *r)
 		if (hop->resolved) {
 			target->asks = 0;
 			if (target->confirmed_s + CONFIRM_S <= r->now_s)
-				target_ask(r, place);
+				target_confirm(r, place);
 		} else if (target->asks < ASKS_MAX && target->confirmed_s < r->now_s) {
 			target->asks++;
 			target_ask(r, place);

@@ -218,7 +218,7 @@ static uint32_t round_run(struct worker *w)
 	struct packet packets[PACKET_BURST];
 	uint32_t total = 0;
 
-	node_begin(&w->node, clock_real_ns());
+	node_begin(&w->node, clock_real_ns(), clock_mono_ns());
 	for (uint32_t i = 0; i < w->queues_count; i++) {
 		const struct worker_queue *q = &w->queues[i];
 		uint32_t n = rx_burst(&w->node, q->port, q->device, q->queue, packets);

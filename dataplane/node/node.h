@@ -41,7 +41,7 @@ struct node {
 	struct node_port ports[NODE_PORTS_MAX];
 	/* each burst */
 	uint64_t now_ns; /* CLOCK_REALTIME */
-	uint32_t now_s;  /* of the same clock, for what is asked seldom */
+	uint32_t now_s;  /* CLOCK_MONOTONIC, for what is asked seldom */
 	uint64_t fork_ends_until;
 	/* fork */
 	struct td_fork_writer fork;
@@ -53,8 +53,9 @@ struct node {
 	struct counter_set counters;
 };
 
-/* Before a burst's flows are looked up: takes the time and the fork commands. */
-void node_begin(struct node *node, uint64_t now_ns);
+/* Before a burst's flows are looked up: takes the time (CLOCK_REALTIME and
+ * CLOCK_MONOTONIC) and the fork commands. */
+void node_begin(struct node *node, uint64_t real_ns, uint64_t mono_ns);
 /* After a burst: publishes fork records. The caller then says flow_quiescent. */
 void node_end(struct node *node);
 

@@ -2,12 +2,12 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/node/internal.h"
 
-void node_begin(struct node *node, uint64_t now_ns)
+void node_begin(struct node *node, uint64_t real_ns, uint64_t mono_ns)
 {
 	struct flow_queue *ends = &node->flows->workers[node->worker].ends;
 
-	node->now_ns = now_ns;
-	node->now_s = (uint32_t)(now_ns / NS_PER_S);
+	node->now_ns = real_ns;
+	node->now_s = (uint32_t)(mono_ns / NS_PER_S);
 	/* ENDs posted before this burst's confs are read: their flows do not fork any more. */
 	node->fork_ends_until = flow_queue_posted(ends);
 	fork_commands(node, node->fork_ends_until);

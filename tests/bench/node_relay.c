@@ -154,7 +154,7 @@ static uint64_t pool_run(struct bench *b)
 	for (uint32_t i = 0; i < POOL; i += PACKET_BURST) {
 		for (uint32_t k = i; k < i + PACKET_BURST; k++)
 			__builtin_prefetch(b->packets[k].frame); /* as stage rx does */
-		node_begin(b->node, b->now_ns);
+		node_begin(b->node, b->now_ns, b->now_ns);
 		node_relay(b->node, b->packets + i, PACKET_BURST);
 		node_end(b->node);
 		flow_quiescent(b->flows, 0);

@@ -40,11 +40,11 @@ class Dataplane:
         if kind == "tap":
             lan.server.ip("link", "set", "tap0", "master", "br0", "up")
 
-    def start(self):
+    def start(self, prefix=()):
         self.starts += 1
         log = os.path.join(self.directory, "dataplane%d.log" % self.starts)
-        self.process = self.case.keep(Process([self.program, "--config", self.config], log,
-                                              namespace=self.namespace))
+        self.process = self.case.keep(Process([*prefix, self.program, "--config", self.config],
+                                              log, namespace=self.namespace))
         eventually(lambda: "dataplane ready" in self.process.text(), 10, "the dataplane is ready",
                    fail_if=self.process.must_run)
 
@@ -305,6 +305,38 @@ def two_workers(case):
         converse(dataplane, a, a.address4, Lan.SERVER4, b, b.address6, Lan.SERVER6)
         converse(dataplane, a, a.address4, Lan.SERVER4, case.lan.server, "127.0.0.1", "127.0.0.1")
     assert dataplane.counter("worker.handoff") > 0
+
+
+def cpu_s(pid):
+    """Of all threads of the process that `ip netns exec` became."""
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@scenario("one CPU is enough for main and worker, and an idle dataplane takes 2 % of it at most")
+def one_cpu(case):
+    dataplane = Dataplane(case, "af_xdp")
+    dataplane.process.stop()
+    dataplane.start(prefix=("taskset", "-c", "0"))
+    a, b = case.lan.phones["a"], case.lan.phones["b"]
+    converse(dataplane, a, a.address4, Lan.SERVER4, b, b.address4, Lan.SERVER4)
+    time.sleep(0.5)
+    before = cpu_s(dataplane.process.pid)
+    time.sleep(4)
+    used = (cpu_s(dataplane.process.pid) - before) / 4
+    assert used <= 0.02, "%.1f %%" % (used * 100)
+
+
+@scenario("a second dataplane does not take a device away from the first one")
+def second_dataplane(case):
+    dataplane = Dataplane(case, "auto")
+    result = case.lan.server.run(dataplane.program, "--config", dataplane.config, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "port eth0: another dataplane has the device eth0" in result.stderr, result.stderr
+    a, b = case.lan.phones["a"], case.lan.phones["b"]
+    # Its sockets are untouched as well: the second one ended before it made any.
+    converse(dataplane, a, a.address4, Lan.SERVER4, b, b.address4, Lan.SERVER4)
 
 
 @scenario("a media device that is not there, and one without addresses, are told clearly")

@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	packet.port = bytes[0] & 1;
 	memcpy(packet.frame, bytes + 1, n - 1);
 	now_ns += 20000000;
-	node_begin(b.node, now_ns);
+	node_begin(b.node, now_ns, now_ns);
 	node_relay(b.node, &packet, 1);
 	node_end(b.node);
 	flow_quiescent(b.flows, 0);

@@ -193,7 +193,7 @@ void rig_pair(struct rig *rig, struct flow_conf *a, struct flow_conf *b)
 enum counter rig_run(struct rig *rig, struct frame *frame)
 {
 	rig->now_ns += 20000000;
-	node_begin(rig->node, rig->now_ns);
+	node_begin(rig->node, rig->now_ns, rig->now_ns / 2);
 	node_relay(rig->node, &frame->packet, 1);
 	node_end(rig->node);
 	flow_quiescent(rig->flows, 0);

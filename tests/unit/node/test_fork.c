@@ -70,7 +70,7 @@ static void arrive(struct rig *rig, uint16_t seq, size_t payload_len)
 /* A round without packets. */
 static void idle(struct rig *rig)
 {
-	node_begin(rig->node, rig->now_ns);
+	node_begin(rig->node, rig->now_ns, rig->now_ns);
 	node_end(rig->node);
 	flow_quiescent(rig->flows, 0);
 }
@@ -211,7 +211,7 @@ static void end_posted_within_a_burst_waits_for_the_next(void **state)
 
 	publish(rig, true, 7);
 	frame_rtp(&f, PHONE, OURS, 1, 160, 0xaa, 10);
-	node_begin(rig->node, rig->now_ns);
+	node_begin(rig->node, rig->now_ns, rig->now_ns);
 	parse_burst(rig->node, &f.packet, 1);
 	lookup_burst(rig->node, &f.packet, 1);
 	publish(rig, false, 0);
@@ -234,7 +234,7 @@ static void start_posted_within_a_burst_stands_before_its_packets(void **state)
 	struct frame f;
 
 	frame_rtp(&f, PHONE, OURS, 1, 160, 0xaa, 10);
-	node_begin(rig->node, rig->now_ns);
+	node_begin(rig->node, rig->now_ns, rig->now_ns);
 	post(rig, TD_FORK_START, 7);
 	publish(rig, true, 7);
 	node_relay(rig->node, &f.packet, 1);

@@ -126,8 +126,10 @@ static void judge_recorder(struct report *report, const json_t *body)
 
 	if (json_is_false(json_object_get(json_object_get(body, "ring"), "attached")))
 		add_problem(report, "recorder: not attached to the dataplane");
-	if (json_is_false(json_object_get(receipts, "connected")))
-		add_problem(report, "recorder: receipts have no connection to control");
+	if (json_number(receipts, "waiting") > 0 &&
+	    json_is_false(json_object_get(receipts, "connected")))
+		add_problem(report, "recorder: %lld receipts wait for control",
+			    (long long)json_number(receipts, "waiting"));
 	if (json_number(uploads, "queued") > 0 && json_text(uploads, "last_error")[0])
 		add_problem(report, "recorder: %lld recordings wait for the store: %s",
 			    (long long)json_number(uploads, "queued"),

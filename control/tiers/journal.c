@@ -104,6 +104,23 @@ void journal_round_end(struct journal *journal)
 
 /* ---- open, restore, close ---- */
 
+/* A tier that has never been open has a claim on every record all the same: a cursor that exists
+ * keeps segments from being trimmed, whether its follower runs or not. */
+static int reserve_cursors(struct journal *journal)
+{
+	static const char *const names[] = {JOURNAL_CURSOR_STATE, JOURNAL_CURSOR_RECORDS};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct segment_log_cursor *cursor;
+		int rc = segment_log_cursor_open(&cursor, journal->log, names[i]);
+
+		if (rc < 0)
+			return rc;
+		segment_log_cursor_close(cursor);
+	}
+	return 0;
+}
+
 static int open_log(struct journal *journal, const struct journal_options *options)
 {
 	struct segment_log_options log_options = {
@@ -118,6 +135,9 @@ static int open_log(struct journal *journal, const struct journal_options *optio
 	if (options->segment_mb > SEGMENT_LOG_SEGMENT_MAX >> 20)
 		return -EINVAL;
 	rc = segment_log_open(&journal->log, &log_options);
+	if (rc < 0)
+		return rc;
+	rc = reserve_cursors(journal);
 	if (rc < 0)
 		return rc;
 	rc = state_load(&journal->live, journal->log, options->directory);

@@ -24,6 +24,10 @@
 
 struct journal;
 
+/* The followers' cursors; made with the journal, so that nothing goes before they have passed. */
+#define JOURNAL_CURSOR_STATE   "state"
+#define JOURNAL_CURSOR_RECORDS "records"
+
 /* Waits until a record is durable. Embedded in its owner; durable() is called once, from the loop,
  * with 0 or -errno (the record may be lost). */
 struct journal_wait {

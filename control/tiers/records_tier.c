@@ -227,7 +227,7 @@ int records_tier_open(struct records_tier **out, struct journal *journal, const 
 {
 	struct records_tier *tier = calloc(1, sizeof(*tier));
 	struct follower_sink sink = {
-		.name = "records",
+		.name = JOURNAL_CURSOR_RECORDS,
 		.types = 1u << JOURNAL_CDR | 1u << JOURNAL_RECEIPT,
 		.batch_count = BATCH_COUNT,
 		.batch_ms = BATCH_MS,

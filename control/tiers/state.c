@@ -4,6 +4,7 @@
  */
 #include "control/tiers/state.h"
 
+#include "control/tiers/journal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 
@@ -131,7 +132,7 @@ int state_tier_start(struct state_tier **out, struct segment_log *log, const cha
 {
 	struct state_tier *tier = calloc(1, sizeof(*tier));
 	struct follower_sink sink = {
-		.name = "state",
+		.name = JOURNAL_CURSOR_STATE,
 		.types = STATE_TYPES,
 		.batch_count = STATE_BATCH_COUNT,
 		.batch_ms = STATE_BATCH_MS,

@@ -56,8 +56,8 @@ struct td_fork_record {
 	uint16_t seq;
 	uint8_t pt;
 	uint8_t marker;
-	uint32_t overrun; /* packets of this stream lost to a full ring up to now */
-	uint64_t packet;  /* number of this packet in its stream, from 1, counting overrun ones */
+	uint32_t overrun;  /* packets of this stream lost to a full ring up to now */
+	uint64_t packet;   /* number of this packet in its stream, from 1, counting overrun ones */
 	uint64_t reserved; /* 0 */
 };
 _Static_assert(sizeof(struct td_fork_record) == 64, "one cache line");

@@ -1,6 +1,6 @@
 /*
- * Runs a fuzz target over the files of its corpus, and over every prefix of each small one, without a fuzzer:
- * what the test run does with each target. Fails when there is no seed at all.
+ * Runs a fuzz target over the files of its corpus, and over every prefix of each small one, without
+ * a fuzzer: what the test run does with each target. Fails when there is no seed at all.
  */
 #include <dirent.h>
 #include <stdint.h>

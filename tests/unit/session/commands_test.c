@@ -212,7 +212,7 @@ static void query_shows_a_leg_without_a_tag(void **state)
 
 static void list_is_limited(void **state)
 {
-	char call_id[8];
+	char call_id[16];
 	struct fixture f;
 	const struct fixture_sizes sizes = {.sessions = 40};
 

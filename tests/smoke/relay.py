@@ -17,10 +17,16 @@ PACKETS = 50
 
 
 class Dataplane:
+    """Alone, with two shared ports of a kind, or a TAP; or with what `keys` say."""
+
+    made = 0
+
     def __init__(self, case, kind, **keys):
         lan = case.lan or case.make_lan()
-        self.directory = case.directory
-        self.run_dir = os.path.join(case.directory, "run")
+        Dataplane.made += 1
+        self.directory = os.path.join(case.directory, "dataplane%d" % Dataplane.made)
+        os.makedirs(self.directory)
+        self.run_dir = os.path.join(self.directory, "run")
         if kind == "af_xdp" and not has_af_xdp():
             raise Skipped("this kernel has no AF_XDP sockets")
         if kind == "tap":
@@ -29,7 +35,7 @@ class Dataplane:
                       "addresses": [Lan.MEDIA4 + "/24", Lan.MEDIA6 + "/64"]}]
         else:
             ports = [{"kind": kind, "device": "eth0"}, {"kind": kind, "device": "lo"}]
-        config = os.path.join(case.directory, "dataplane.yaml")
+        config = os.path.join(self.directory, "dataplane.yaml")
         with open(config, "w") as file:
             file.write(yaml({"run_dir": self.run_dir, "dataplane": {
                 "ports": ports, "hugepages": False, "memory_mb": 128, **keys}}))
@@ -42,7 +48,7 @@ class Dataplane:
 
     def start(self, prefix=()):
         self.starts += 1
-        log = os.path.join(self.directory, "dataplane%d.log" % self.starts)
+        log = os.path.join(self.directory, "log%d" % self.starts)
         self.process = self.case.keep(Process([*prefix, self.program, "--config", self.config],
                                               log, namespace=self.namespace))
         eventually(lambda: "dataplane ready" in self.process.text(), 10, "the dataplane is ready",
@@ -305,6 +311,37 @@ def two_workers(case):
         converse(dataplane, a, a.address4, Lan.SERVER4, b, b.address6, Lan.SERVER6)
         converse(dataplane, a, a.address4, Lan.SERVER4, case.lan.server, "127.0.0.1", "127.0.0.1")
     assert dataplane.counter("worker.handoff") > 0
+
+
+@scenario("two dataplanes back to back over memif: one finds the other by ARP, which echoes")
+def memif(case):
+    lan = case.make_lan()
+    path = os.path.join(case.directory, "memif.sock")
+    echo = Dataplane(case, "memif", ports=[
+        {"name": "m0", "kind": "memif", "device": path, "addresses": ["10.79.0.2/24"],
+         "arguments": "role=server"}])
+    relay = Dataplane(case, "memif", ports=[
+        {"kind": "af_packet", "device": "eth0"},
+        {"name": "m0", "kind": "memif", "device": path, "addresses": ["10.79.0.1/24"],
+         "arguments": "role=client"}])
+    phone, far = Phone(lan.phones["a"], lan.phones["a"].address4), Phone(lan.server, "127.0.0.1")
+    for command, keys in (("offer", {"media_echo": "both"}), ("answer", {"to_tag": "b"})):
+        reply = echo.ng(command, call_id="echo", from_tag="a", sdp=far.sdp(), **keys)
+        assert reply["result"] == "ok", reply
+    echo_sdp = reply["sdp"]
+    reply = relay.ng("offer", call_id="call", from_tag="a", sdp=phone.sdp(),
+                     media_address="10.79.0.1")
+    assert "10.79.0.1" in reply["sdp"], reply
+    reply = relay.ng("answer", call_id="call", from_tag="a", to_tag="b", sdp=echo_sdp,
+                     media_address=Lan.SERVER4)
+    phone.aim(reply["sdp"])
+    time.sleep(0.2)
+    for seq in range(PACKETS):
+        phone.say(seq)
+        phone.hear(0.002)
+    phone.hear(0.2)
+    assert len(phone.heard) >= PACKETS - 5, "heard %d" % len(phone.heard)
+    assert {ssrc for ssrc, _ in phone.heard} == {phone.ssrc}
 
 
 def cpu_s(pid):

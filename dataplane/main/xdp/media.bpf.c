@@ -1,7 +1,7 @@
 /* Shared AF_XDP ports: media goes to the socket of its queue, all else on into the kernel. A queue
  * without a socket (nobody listens, or not yet) passes too. DPDK's PMD loads this and puts its
  * sockets into xsks_map. */
-#include "media.h"
+#include "dataplane/main/xdp/media.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);

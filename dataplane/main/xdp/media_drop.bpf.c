@@ -1,6 +1,6 @@
 /* Shared AF_PACKET ports: the packet socket has had its copy by the time traffic control sees a
  * frame, so media ends here and the kernel neither delivers it nor answers "port unreachable". */
-#include "media.h"
+#include "dataplane/main/xdp/media.h"
 
 #include <linux/pkt_cls.h>
 

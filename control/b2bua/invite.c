@@ -143,21 +143,24 @@ static void offered(struct call *call, struct leg *caller, const struct media_re
 /* ---- in from the caller ---- */
 
 /* Where this contact is to be reached: by the way it registered when only that works, by its URI
- * otherwise. */
+ * otherwise, over the connection it registered with as long as that lives. */
 static int target_flow(struct b2bua *b2bua, const struct exchange_target *target,
 		       struct sip_flow *flow)
 {
+	const struct exchange_path *path = &target->path;
 	struct sip_uri uri;
 	int err = sip_uri_parse(&uri, sip_text_of(target->uri));
 
 	if (err)
 		return err;
 	*flow = (struct sip_flow){0};
-	if (target->path.nat || target->path.connection || sip_flow_from_uri(&uri, flow)) {
-		flow->transport = (enum sip_transport_kind)target->path.transport;
-		flow->remote = target->path.source;
-		flow->connection = target->path.connection;
-		flow->local = target->path.local;
+	if (path->nat || sip_flow_from_uri(&uri, flow)) {
+		flow->transport = (enum sip_transport_kind)path->transport;
+		flow->remote = path->source;
+	}
+	if ((uint8_t)flow->transport == path->transport) {
+		flow->connection = path->connection;
+		flow->local = path->local;
 	}
 	if (sip_stack_is_local(b2bua->stack, &flow->remote.address, flow->remote.port))
 		return -ELOOP;

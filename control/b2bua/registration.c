@@ -108,7 +108,8 @@ static int contact_read(struct b2bua *b2bua, const struct sip_address *address,
 	struct sip_text value;
 	uint64_t number;
 
-	if (address->uri.text.n >= URI_MAX || (address->uri.scheme != SIP_SCHEME_SIP))
+	if (address->uri.text.n >= URI_MAX ||
+	    (address->uri.scheme != SIP_SCHEME_SIP && address->uri.scheme != SIP_SCHEME_SIPS))
 		return -EINVAL;
 	sip_text_copy(address->uri.text, texts->uri[i], URI_MAX);
 	if (exchange_contact_key(texts->uri[i], texts->key[i], KEY_MAX, &at))
@@ -126,8 +127,13 @@ static int contact_read(struct b2bua *b2bua, const struct sip_address *address,
 	if (sip_parameter_find(address->parameters, "+sip.instance", &value) &&
 	    sip_unquote(value, texts->instance[i], INSTANCE_MAX) < 0)
 		texts->instance[i][0] = '\0';
-	/* The address that it gives is not the one that we see: only the way it came leads back. */
+	/* The address that it gives is not the one that we see, or it says nothing of the stream
+	 * that it came over: only the way it came leads back. */
 	if (at.port && !address_equal(&at.address, &reg->path.source.address))
+		reg->path.nat = true;
+	if (reg->path.transport != SIP_TRANSPORT_UDP &&
+	    (!sip_uri_parameter(&address->uri, "transport", &value) ||
+	     sip_transport_is_websocket(reg->path.transport)))
 		reg->path.nat = true;
 	reg->contacts_count++;
 	return 0;

@@ -168,6 +168,94 @@ static void caller_cancels_while_ringing(void **state)
 	expect_cdr(487, ENDED_BY_CALLER, "caller cancelled");
 }
 
+static void cancel_may_come_before_the_dataplane_has_answered(void **state)
+{
+	char headers[1024];
+
+	(void)state;
+	invite("call-a", "1002", SDP_A);
+	snprintf(headers, sizeof(headers),
+		 "Via: %s\r\nFrom: <sip:1001@127.0.0.1>;tag=a\r\nTo: <sip:1002@127.0.0.1>\r\n"
+		 "Call-ID: call-a\r\nCSeq: 2 CANCEL\r\n",
+		 last_via());
+	from(6001, "CANCEL sip:1002@127.0.0.1 SIP/2.0", headers, "");
+	expect(6001, "SIP/2.0 200");
+	expect(6001, "SIP/2.0 487");
+	expect_not_asked("offer"); /* forgotten */
+	media_statistics();
+	expect_none(6002, "INVITE");
+	expect_cdr(487, ENDED_BY_CALLER, "caller cancelled");
+}
+
+static void cancelled_reinvite_leaves_the_call_up(void **state)
+{
+	struct up up;
+	const char *re;
+	char via[128], more[256];
+
+	(void)state;
+	call_up(&up);
+	caller_says(&up, "INVITE", 3, "Content-Type: application/sdp\r\n", SDP_A "a=sendonly\r\n");
+	snprintf(via, sizeof(via), "%s", last_via());
+	media_sdp("offer", SDP_TO_B);
+	re = expect(6002, "INVITE");
+	answer(6002, re, "180 Ringing", "", "");
+	snprintf(more, sizeof(more), "Via: %s\r\n", via);
+	caller_says(&up, "CANCEL", 3, more, "");
+	expect(6001, "SIP/2.0 200");
+	expect(6001, "SIP/2.0 487");
+	expect(6002, "CANCEL");
+	answer(6002, re, "487 Terminated", "", "");
+	media_sdp("offer", SDP_TO_B);
+	media_sdp("answer", SDP_TO_A);
+	assert_int_equal(f.b2bua->live, 1);
+	caller_says(&up, "BYE", 4, "", "");
+	media_statistics();
+	expect_cdr(200, ENDED_BY_CALLER, "normal clearing");
+}
+
+static bool stopped;
+
+static void note_stopped(void *arg)
+{
+	(void)arg;
+	stopped = true;
+}
+
+static void stop_ends_every_call_and_tells_when(void **state)
+{
+	struct up up;
+
+	(void)state;
+	stopped = false;
+	call_up(&up);
+	b2bua_stop(f.b2bua, 2000, note_stopped, NULL);
+	expect(6001, "BYE");
+	invite("call-b", "1002", SDP_A);
+	expect(6001, "SIP/2.0 503");
+	fixture_advance(1000);
+	assert_false(stopped);
+	media_statistics();
+	expect_cdr(200, ENDED_BY_SYSTEM, "shutdown");
+	fixture_advance(1500);
+	assert_true(stopped); /* though nobody answered the BYEs */
+}
+
+static void session_of_an_earlier_life_is_deleted_in_the_end(void **state)
+{
+	(void)state;
+	f.media_error = -ENOSPC;
+	b2bua_abandon_media(f.b2bua, "0190f3e0-0000-7000-8000-000000000001");
+	fixture_advance(5000);
+	assert_int_equal(f.asked_count, 0);
+	f.media_error = 0;
+	fixture_advance(1500);
+	assert_true(has(asked("delete")->text, "0190f3e0-0000-7000-8000-000000000001"));
+	media_ok("delete");
+	fixture_advance(5000);
+	expect_not_asked("delete");
+}
+
 static void nobody_answers(void **state)
 {
 	const char *out;
@@ -690,6 +778,10 @@ int main(void)
 		in_world(unanswered_bye_does_not_hold_the_cdr),
 		in_world(unknown_number_and_no_phone),
 		in_world(caller_cancels_while_ringing),
+		in_world(cancel_may_come_before_the_dataplane_has_answered),
+		in_world(cancelled_reinvite_leaves_the_call_up),
+		in_world(stop_ends_every_call_and_tells_when),
+		in_world(session_of_an_earlier_life_is_deleted_in_the_end),
 		in_world(nobody_answers),
 		in_world(answer_that_crosses_the_cancel_is_hung_up),
 		in_world(first_phone_to_answer_wins),

@@ -328,6 +328,14 @@ void fixture_advance(uint64_t ms)
 
 static uint32_t branch;
 
+const char *last_via(void)
+{
+	static char via[128];
+
+	snprintf(via, sizeof(via), "SIP/2.0/UDP 127.0.0.1:6001;rport;branch=z9hG4bKt%u", branch);
+	return via;
+}
+
 void from(uint16_t port, const char *start_line, const char *headers, const char *body)
 {
 	char text[8192];

@@ -67,6 +67,8 @@ void fixture_advance(uint64_t ms);
 /* A message from 127.0.0.1:port; lines are separated by "\n", "{}"-less; Via and Content-Length are
  * added. */
 void from(uint16_t port, const char *start_line, const char *headers, const char *body);
+/* Via of the last request from port 6001, for its CANCEL. */
+const char *last_via(void);
 /* The oldest message to that port that was not looked at yet and begins with this; fails without.
  */
 const char *expect(uint16_t port, const char *begin);

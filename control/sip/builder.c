@@ -180,16 +180,19 @@ void sip_put_headers_other(struct sip_builder *b, const struct sip_message *m,
 void sip_put_contact(struct sip_builder *b, const struct sip_flow *flow, struct sip_text user,
 		     const char *parameters)
 {
-	sip_put_string(b,
-		       flow->transport == SIP_TRANSPORT_TLS ? "Contact: <sips:" : "Contact: <sip:");
+	/* URIs know "ws" only: the scheme tells whether it is over TLS (RFC 7118 5.2) */
+	enum sip_transport_kind kind =
+		flow->transport == SIP_TRANSPORT_WSS ? SIP_TRANSPORT_WS : flow->transport;
+
+	sip_put_string(b, b->sips ? "Contact: <sips:" : "Contact: <sip:");
 	if (user.n > 0) {
 		sip_put_text(b, user);
 		sip_put_bytes(b, "@", 1);
 	}
 	sip_put_host(b, &flow->local.address, flow->local.port);
-	if (flow->transport != SIP_TRANSPORT_UDP && flow->transport != SIP_TRANSPORT_TLS) {
+	if (kind != SIP_TRANSPORT_UDP && !(b->sips && kind == SIP_TRANSPORT_TLS)) {
 		sip_put_string(b, ";transport=");
-		sip_put_string(b, sip_transport_parameter(flow->transport));
+		sip_put_string(b, sip_transport_parameter(kind));
 	}
 	sip_put_bytes(b, ">", 1);
 	if (parameters)

@@ -13,6 +13,7 @@ struct sip_builder {
 	uint32_t n;
 	uint32_t size;
 	bool overflow;
+	bool sips; /* our Contact has to be a SIPS URI (RFC 3261 8.1.1.8, 12.1.1) */
 };
 
 void sip_builder_init(struct sip_builder *b, char *buffer, uint32_t size);
@@ -41,7 +42,8 @@ void sip_put_header_copy(struct sip_builder *b, const struct sip_message *m, enu
  * may be NULL). */
 void sip_put_headers_other(struct sip_builder *b, const struct sip_message *m,
 			   const char *const *except);
-/* "Contact: <sip:user@local:port;transport=tcp>parameters" for messages over that flow. user is in
+/* "Contact: <sip:user@local:port;transport=tcp>parameters" for messages over that flow; a SIPS URI
+ * if b->sips says so. user is in
  * URI form (sip_escape_user) and may be empty; parameters (";expires=60") may be NULL. */
 void sip_put_contact(struct sip_builder *b, const struct sip_flow *flow, struct sip_text user,
 		     const char *parameters);

@@ -63,6 +63,7 @@ int sip_request_begin(struct sip_request *request, struct sip_stack *stack,
 	if (rc < 0)
 		return rc;
 	sip_builder_init(b, buffer, size);
+	b->sips = start->uri.n > 5 && strncasecmp(start->uri.at, "sips:", 5) == 0;
 	sip_put_string(b, method);
 	request->method_text = (struct sip_text){b->bytes, b->n};
 	sip_put_bytes(b, " ", 1);

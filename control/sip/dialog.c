@@ -173,8 +173,8 @@ static int next_hop(const struct sip_dialog *dialog, struct sip_uri *uri)
 }
 
 /* From the message that made the dialog or moved its target. The way the message came is taken
- * where the peer's URI leads nowhere: a name, or an address that cannot be its own as seen from
- * here. */
+ * where the peer's URI leads nowhere: a name, an address that cannot be its own as seen from here,
+ * or a browser's. */
 static void route_from(struct sip_dialog *dialog, const struct sip_message *m)
 {
 	bool routed = dialog->texts[SIP_DIALOG_ROUTE_SET].n > 0;
@@ -184,6 +184,7 @@ static void route_from(struct sip_dialog *dialog, const struct sip_message *m)
 	if (m->flow.remote.port == 0)
 		return;
 	if (next_hop(dialog, &uri) < 0 || sip_flow_from_uri(&uri, &flow) < 0 ||
+	    (!routed && sip_transport_is_websocket(m->flow.transport)) ||
 	    (!routed && (sender_is_translated(m) || target_is_hidden(m, &flow.remote.address)))) {
 		dialog->follow = true;
 		dialog->flow = m->flow;
@@ -321,6 +322,8 @@ int sip_dialog_create_uac(struct sip_stack *stack, const struct sip_message *res
 	if (rc < 0)
 		return rc;
 	(*out)->initiator = true;
+	(*out)->secure = texts[SIP_DIALOG_REMOTE_TARGET].n > 5 &&
+			 strncasecmp(texts[SIP_DIALOG_REMOTE_TARGET].at, "sips:", 5) == 0;
 	(*out)->local_cseq = response->cseq.number;
 	(*out)->state = response->status >= 200 ? SIP_DIALOG_CONFIRMED : SIP_DIALOG_EARLY;
 	(*out)->flow = *flow;

@@ -114,6 +114,7 @@ void sip_dialog_put_contact(struct sip_builder *b, const struct sip_dialog *dial
 
 	if (sip_flow_resolve(dialog->stack, &flow) < 0)
 		flow = dialog->flow;
+	b->sips = dialog->secure;
 	sip_put_contact(b, &flow, dialog->texts[SIP_DIALOG_LOCAL_CONTACT], NULL);
 }
 

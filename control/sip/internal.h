@@ -86,12 +86,15 @@ struct route_entry {
 	uint64_t until_ms; /* 0 = empty */
 };
 
+struct tls_context;
+
 struct sip_stack {
 	const struct sip_stack_user *user;
 	void *user_argument;
 	struct loop *loop;
 	struct timer_wheel *timers;
 	char *server;
+	struct tls_context *tls; /* NULL: not configured */
 	uint32_t connections_max;
 	uint32_t idle_timeout_s;
 

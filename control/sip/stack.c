@@ -1,5 +1,6 @@
 /* The stack as a whole: configuration, what comes in, what goes out, counters. */
 #include "control/sip/internal.h"
+#include "control/sip/tls.h"
 
 #include "dataplane/base/clock.h"
 
@@ -236,7 +237,9 @@ int sip_stack_add_transport(struct sip_stack *stack, const struct sip_transport_
 static int listen_on(struct sip_stack *stack, const char *text, char error[SIP_STACK_ERROR_MAX])
 {
 	static const struct sip_transport_ops *const all[] = {&sip_transport_udp,
-							      &sip_transport_tcp};
+							      &sip_transport_tcp,
+							      &sip_transport_tls, &sip_transport_ws,
+							      &sip_transport_wss};
 	const char *colon = strchr(text, ':');
 	int rc;
 
@@ -248,12 +251,13 @@ static int listen_on(struct sip_stack *stack, const char *text, char error[SIP_S
 		rc = sip_stack_add_transport(stack, all[i], colon + 1, NULL);
 		if (rc < 0)
 			snprintf(error, SIP_STACK_ERROR_MAX, "listen on %s: %s", text,
-				 rc == -EINVAL ? "expected ADDRESS:PORT behind the transport"
-					       : strerror(-rc));
+				 rc == -EINVAL   ? "expected ADDRESS:PORT behind the transport"
+				 : rc == -ENOKEY ? "no certificate is configured"
+						 : strerror(-rc));
 		return rc;
 	}
 	snprintf(error, SIP_STACK_ERROR_MAX,
-		 "listen on %s: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT", text);
+		 "listen on %s: expected udp, tcp, tls, ws or wss, then :ADDRESS:PORT", text);
 	return -EINVAL;
 }
 
@@ -307,6 +311,8 @@ int sip_stack_create(struct sip_stack **out, const struct sip_stack_config *conf
 	random_bytes(&stack->hash_key, sizeof(stack->hash_key));
 	random_bytes(&stack->token_key, sizeof(stack->token_key));
 	rc = tables_create(stack, config);
+	if (rc == 0 && config->tls)
+		rc = tls_context_create(&stack->tls, config->tls, error);
 	for (uint32_t i = 0; rc == 0 && i < config->listen_count; i++)
 		rc = listen_on(stack, config->listen[i], error);
 	if (rc < 0) {
@@ -353,8 +359,18 @@ void sip_stack_destroy(struct sip_stack *stack)
 		stack->rows[i].ops->flush(stack->rows[i].transport);
 		stack->rows[i].ops->destroy(stack->rows[i].transport);
 	}
+	tls_context_destroy(stack->tls);
 	free(stack->server);
 	free(stack);
+}
+
+int sip_stack_reload_tls(struct sip_stack *stack, const struct sip_tls_config *tls,
+			 char error[SIP_STACK_ERROR_MAX])
+{
+	if (stack->tls)
+		return tls_context_reload(stack->tls, tls, error);
+	snprintf(error, SIP_STACK_ERROR_MAX, "no TLS since the start");
+	return -ENOTSUP;
 }
 
 uint16_t sip_stack_port(const struct sip_stack *stack, enum sip_transport_kind kind, bool v6)

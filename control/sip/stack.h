@@ -36,16 +36,33 @@ struct sip_stack_user {
 	void (*unacknowledged)(void *user, struct sip_dialog *dialog);
 };
 
+enum sip_verify_clients {
+	SIP_VERIFY_CLIENTS_NONE,     /* they are not asked */
+	SIP_VERIFY_CLIENTS_OPTIONAL, /* asked; a certificate that is wrong ends the handshake */
+	SIP_VERIFY_CLIENTS_REQUIRE,
+};
+
+/* TLS 1.2 and 1.3, as server and as client. Files in PEM. */
+struct sip_tls_config {
+	const char *certificate; /* chain, ours first */
+	const char *key;
+	/* NULL: far ends that we connect to are not verified. Otherwise their certificates have to
+	 * come from it and bear the name (sip_stack_expect_tls_name) or the address. */
+	const char *ca;
+	enum sip_verify_clients verify_clients; /* TLS only: browsers (WSS) are never asked */
+};
+
 struct sip_stack_config {
 	struct loop *loop;          /* NULL: no sockets, timers is used (tests) */
 	struct timer_wheel *timers; /* only without loop */
-	const char *const *listen;  /* "udp:0.0.0.0:5060", "tcp:[::]:5060" */
+	const char *const *listen;  /* "udp:0.0.0.0:5060", "tcp:[::]:5060"; tls, ws, wss */
 	uint32_t listen_count;
-	uint32_t transactions;   /* most at once, finished ones included; 0 = 65536 */
-	uint32_t dialogs;        /* most at once; 0 = 16384 */
-	uint32_t connections;    /* most streams at once; 0 = 4096 */
-	uint32_t idle_timeout_s; /* streams without traffic are closed; 0 = 3700 */
-	const char *server;      /* product for Server / User-Agent; NULL = no such header */
+	const struct sip_tls_config *tls; /* NULL: no tls, no wss; read at creation only */
+	uint32_t transactions;            /* most at once, finished ones included; 0 = 65536 */
+	uint32_t dialogs;                 /* most at once; 0 = 16384 */
+	uint32_t connections;             /* most streams at once; 0 = 4096 */
+	uint32_t idle_timeout_s;          /* streams without traffic are closed; 0 = 3700 */
+	const char *server; /* product for Server / User-Agent; NULL = no such header */
 	const struct sip_stack_user *user; /* must outlive the stack */
 	void *user_argument;
 };
@@ -60,8 +77,16 @@ int sip_stack_create(struct sip_stack **stack, const struct sip_stack_config *co
 void sip_stack_destroy(struct sip_stack *stack);
 void sip_stack_flush(struct sip_stack *stack);
 uint64_t sip_stack_now_ms(const struct sip_stack *stack);
+/* Reads certificate, key and CA again, for connections from now on; those that are there go on. On
+ * failure (-errno, error says why) all stays as it was. -ENOTSUP without TLS at creation. */
+int sip_stack_reload_tls(struct sip_stack *stack, const struct sip_tls_config *tls,
+			 char error[SIP_STACK_ERROR_MAX]);
+/* The name that the certificate at that address has to bear, from the URI that led there; forgotten
+ * when many others are said later, so it is said before each request to a name. Copied. */
+void sip_stack_expect_tls_name(struct sip_stack *stack, const struct endpoint *remote,
+			       struct sip_text host);
 
-/* Adds a transport row (fakes of tests; udp and tcp are there when listen names them). */
+/* Adds a transport row (fakes of tests; the real ones are there when listen names them). */
 int sip_stack_add_transport(struct sip_stack *stack, const struct sip_transport_ops *ops,
 			    const char *listen, struct sip_transport **transport);
 /* Port that is listened on for that transport and family, 0 = none (listen with port 0). */
@@ -82,7 +107,9 @@ bool sip_stack_is_local(struct sip_stack *stack, const struct address *address, 
 	X(cseq_out_of_order) X(forked_2xx_declined) X(transactions_full) X(dialogs_full) \
 	X(connections_full) X(connections_refused) X(send_errors) X(send_full) X(timeouts) \
 	X(transport_failures) X(unacknowledged) X(connections_opened) X(connections_accepted) \
-	X(connections_closed) X(no_memory)
+	X(connections_closed) X(no_memory) \
+	X(tls_handshakes) X(tls_handshakes_failed) X(tls_resumed) X(ws_opened) X(ws_refused) \
+	X(ws_broken) X(ws_origins) X(stun_requests) X(stun_refused)
 /* clang-format on */
 
 #define SIP_COUNTER_ENUM(name) SIP_COUNTER_##name,

@@ -48,6 +48,11 @@ bool sip_transport_is_reliable(enum sip_transport_kind kind)
 	return kinds[kind].reliable;
 }
 
+bool sip_transport_is_websocket(enum sip_transport_kind kind)
+{
+	return kind == SIP_TRANSPORT_WS || kind == SIP_TRANSPORT_WSS;
+}
+
 uint16_t sip_transport_default_port(enum sip_transport_kind kind)
 {
 	return kinds[kind].port;
@@ -172,6 +177,10 @@ int sip_flow_from_uri(const struct sip_uri *uri, struct sip_flow *flow)
 			return -EINVAL;
 		if (uri->scheme == SIP_SCHEME_SIPS && flow->transport == SIP_TRANSPORT_TCP)
 			flow->transport = SIP_TRANSPORT_TLS;
+		if (uri->scheme == SIP_SCHEME_SIPS && flow->transport == SIP_TRANSPORT_WS)
+			flow->transport = SIP_TRANSPORT_WSS;
+		if (uri->scheme == SIP_SCHEME_SIPS && flow->transport == SIP_TRANSPORT_UDP)
+			return -EINVAL;
 	}
 	flow->remote.port =
 		uri->port != 0 ? uri->port : sip_transport_default_port(flow->transport);

@@ -1,6 +1,6 @@
 /*
- * Transports: how bytes of one kind (UDP, TCP; TLS, WS and WSS join with a row of their own) get in
- * and out. The stack sees only this table; a unit test's fake is one more row.
+ * Transports: how bytes of one kind (UDP, TCP, TLS, WS, WSS) get in and out. The stack sees only
+ * this table; a unit test's fake is one more row.
  */
 #pragma once
 
@@ -34,12 +34,17 @@ struct sip_transport_ops {
 
 extern const struct sip_transport_ops sip_transport_udp;
 extern const struct sip_transport_ops sip_transport_tcp;
+extern const struct sip_transport_ops sip_transport_tls;
+extern const struct sip_transport_ops sip_transport_ws;
+extern const struct sip_transport_ops sip_transport_wss;
 
 /* Looks a kind up by Via's or the URI's word ("UDP", "tls"); -EINVAL if unknown. */
 int sip_transport_kind_of(struct sip_text word, enum sip_transport_kind *kind);
 const char *sip_transport_name(enum sip_transport_kind kind);      /* "UDP" */
 const char *sip_transport_parameter(enum sip_transport_kind kind); /* "udp" */
 bool sip_transport_is_reliable(enum sip_transport_kind kind);
+/* The far end cannot be connected to: only its own connection leads there (RFC 7118 5). */
+bool sip_transport_is_websocket(enum sip_transport_kind kind);
 uint16_t sip_transport_default_port(enum sip_transport_kind kind);
 
 /* What a transport calls: one whole message (stream framing done) came in over flow. */

@@ -3,6 +3,7 @@
  * from IP_PKTINFO, and answers leave from it.
  */
 #include "control/sip/internal.h"
+#include "control/sip/stun.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -48,6 +49,9 @@ struct sip_transport {
 	struct iovec tx_iov[TX_BURST];
 	struct udp_send tx_sends[TX_BURST];
 };
+
+static int udp_send(struct sip_transport *udp, struct sip_flow *flow, const char *bytes,
+		    uint32_t n);
 
 static int udp_create(struct sip_stack *stack, struct sip_transport **out)
 {
@@ -116,6 +120,17 @@ static void rx_prepare(struct sip_transport *udp)
 	}
 }
 
+static void stun_received(struct sip_transport *udp, struct sip_flow *flow, const char *bytes,
+			  uint32_t n)
+{
+	char out[STUN_ANSWER_MAX];
+	uint32_t out_n = stun_answer(bytes, n, &flow->remote, out);
+
+	count(udp->stack, out_n > 0 ? SIP_COUNTER_stun_requests : SIP_COUNTER_stun_refused);
+	if (out_n > 0)
+		udp_send(udp, flow, out, out_n);
+}
+
 static void udp_ready(struct loop_fd *watch, uint32_t events)
 {
 	struct udp_socket *socket = list_entry(watch, struct udp_socket, watch);
@@ -136,8 +151,12 @@ static void udp_ready(struct loop_fd *watch, uint32_t events)
 				.address = destination_of(header, &socket->bound),
 				.port = socket->bound.port,
 			};
-			sip_transport_received(udp->stack, &flow, header->msg_iov->iov_base,
-					       udp->rx_headers[i].msg_len);
+			if (stun_is_message(header->msg_iov->iov_base, udp->rx_headers[i].msg_len))
+				stun_received(udp, &flow, header->msg_iov->iov_base,
+					      udp->rx_headers[i].msg_len);
+			else
+				sip_transport_received(udp->stack, &flow, header->msg_iov->iov_base,
+						       udp->rx_headers[i].msg_len);
 		}
 	}
 }

@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 
 #define NONCE_TIME_SIZE   8
@@ -18,7 +19,6 @@
 #define NONCE_SIZE        (NONCE_TIME_SIZE + NONCE_RANDOM_SIZE + NONCE_MAC_SIZE)
 #define NONCE_TEXT_SIZE   43 /* base64url without padding */
 #define REALM_SIZE_MAX    256
-#define HEX_SIZE_MAX      65 /* SHA-256 */
 #define WINDOW            64 /* nonce counts below the highest that may still come */
 
 /* What is known of a nonce that has been used. */
@@ -44,8 +44,7 @@ struct sip_auth {
 	uint32_t *buckets; /* index + 1 */
 	struct used_nonce *used;
 	bool hidden[SIP_AUTH_ALGORITHMS]; /* not named in challenges */
-	EVP_MD *digests[SIP_AUTH_ALGORITHMS];
-	EVP_MD_CTX *hasher;
+	struct sip_digest *digest;
 };
 
 int sip_auth_create(struct sip_auth **out, const char *realm, const uint8_t key[32],
@@ -69,11 +68,7 @@ int sip_auth_create(struct sip_auth **out, const char *realm, const uint8_t key[
 	auth->mask = buckets - 1;
 	auth->buckets = calloc(buckets, sizeof(uint32_t));
 	auth->used = calloc(remembered, sizeof(struct used_nonce));
-	auth->digests[SIP_AUTH_MD5] = EVP_MD_fetch(NULL, "MD5", NULL);
-	auth->digests[SIP_AUTH_SHA256] = EVP_MD_fetch(NULL, "SHA256", NULL);
-	auth->hasher = EVP_MD_CTX_new();
-	if (!auth->buckets || !auth->used || !auth->digests[SIP_AUTH_MD5] ||
-	    !auth->digests[SIP_AUTH_SHA256] || !auth->hasher) {
+	if (!auth->buckets || !auth->used || sip_digest_create(&auth->digest) < 0) {
 		sip_auth_destroy(auth);
 		return -ENOMEM;
 	}
@@ -85,9 +80,7 @@ void sip_auth_destroy(struct sip_auth *auth)
 {
 	if (!auth)
 		return;
-	for (int i = 0; i < SIP_AUTH_ALGORITHMS; i++)
-		EVP_MD_free(auth->digests[i]);
-	EVP_MD_CTX_free(auth->hasher);
+	sip_digest_destroy(auth->digest);
 	free(auth->buckets);
 	free(auth->used);
 	OPENSSL_cleanse(auth->key, sizeof(auth->key));
@@ -141,13 +134,13 @@ static void nonce_mac(const struct sip_auth *auth, const uint8_t nonce[NONCE_SIZ
 		      uint8_t mac[NONCE_MAC_SIZE])
 {
 	uint8_t input[NONCE_TIME_SIZE + NONCE_RANDOM_SIZE + REALM_SIZE_MAX];
-	uint8_t output[EVP_MAX_MD_SIZE];
+	uint8_t output[SHA256_DIGEST_LENGTH];
 	size_t realm_n = strlen(auth->realm);
 	unsigned int n = sizeof(output);
 
 	memcpy(input, nonce, NONCE_TIME_SIZE + NONCE_RANDOM_SIZE);
 	memcpy(input + NONCE_TIME_SIZE + NONCE_RANDOM_SIZE, auth->realm, realm_n);
-	HMAC(auth->digests[SIP_AUTH_SHA256], auth->key, sizeof(auth->key), input,
+	HMAC(EVP_sha256(), auth->key, sizeof(auth->key), input,
 	     NONCE_TIME_SIZE + NONCE_RANDOM_SIZE + realm_n, output, &n);
 	memcpy(mac, output, NONCE_MAC_SIZE);
 }
@@ -244,52 +237,9 @@ static bool used_note(struct sip_auth *auth, const struct used_nonce *nonce, uin
 
 /* ---- digests ---- */
 
-/* Lower-case hex of H(parts joined by colons). */
-static void digest_hex(struct sip_auth *auth, enum sip_auth_algorithm algorithm,
-		       const struct sip_text *parts, int parts_n, char out[HEX_SIZE_MAX])
-{
-	static const char hex[] = "0123456789abcdef";
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int n = 0;
-
-	EVP_DigestInit_ex2(auth->hasher, auth->digests[algorithm], NULL);
-	for (int i = 0; i < parts_n; i++) {
-		if (i > 0)
-			EVP_DigestUpdate(auth->hasher, ":", 1);
-		if (parts[i].n > 0)
-			EVP_DigestUpdate(auth->hasher, parts[i].at, parts[i].n);
-	}
-	EVP_DigestFinal_ex(auth->hasher, digest, &n);
-	for (unsigned int i = 0; i < n; i++) {
-		out[2 * i] = hex[digest[i] >> 4];
-		out[2 * i + 1] = hex[digest[i] & 15];
-	}
-	out[2 * n] = '\0';
-}
-
-/* RFC 7616 3.4.1 with A1 given, and RFC 2069's form when there is no qop. */
-static void expected_response(struct sip_auth *auth, const struct sip_auth_credentials *c,
-			      struct sip_text method, const char *ha1, char out[HEX_SIZE_MAX])
-{
-	char ha2[HEX_SIZE_MAX];
-	const struct sip_text a2[] = {method, c->uri};
-
-	digest_hex(auth, c->algorithm, a2, 2, ha2);
-	if (c->qop.n > 0) {
-		const struct sip_text all[] = {sip_text_of(ha1), c->nonce, c->nc_text,
-					       c->cnonce,        c->qop,   sip_text_of(ha2)};
-
-		digest_hex(auth, c->algorithm, all, 6, out);
-	} else {
-		const struct sip_text all[] = {sip_text_of(ha1), c->nonce, sip_text_of(ha2)};
-
-		digest_hex(auth, c->algorithm, all, 3, out);
-	}
-}
-
 static bool response_equals(struct sip_text response, const char *expected)
 {
-	char lower[HEX_SIZE_MAX];
+	char lower[SIP_DIGEST_HEX_SIZE];
 	size_t n = strlen(expected);
 
 	if (response.n != n)
@@ -308,16 +258,33 @@ enum sip_auth_result sip_auth_verify(struct sip_auth *auth, const struct sip_aut
 		[SIP_AUTH_MD5] = "00000000000000000000000000000000",
 		[SIP_AUTH_SHA256] =
 			"0000000000000000000000000000000000000000000000000000000000000000",
+		[SIP_AUTH_SHA512_256] =
+			"0000000000000000000000000000000000000000000000000000000000000000",
 	};
 	const char *its = ha1[c->algorithm];
-	char expected[HEX_SIZE_MAX];
+	const struct sip_digest_input input = {
+		.algorithm = c->algorithm,
+		.session = c->session,
+		.ha1 = sip_text_of(its ? its : dummy[c->algorithm]),
+		.method = request->method_text,
+		.uri = c->uri,
+		.nonce = c->nonce,
+		.qop = c->qop,
+		.nc_text = c->nc_text,
+		.cnonce = c->cnonce,
+		.body = request->body,
+	};
+	char expected[SIP_DIGEST_HEX_SIZE];
 	struct used_nonce nonce;
 	bool fresh;
 	bool equal;
 
-	if (c->qop.n > 0 && (!sip_text_is(c->qop, "auth") || c->cnonce.n == 0 || c->nc == 0))
+	if (c->qop.n > 0 && ((!sip_text_is(c->qop, "auth") && !sip_text_is(c->qop, "auth-int")) ||
+			     c->cnonce.n == 0 || c->nc == 0))
 		return SIP_AUTH_INVALID;
-	expected_response(auth, c, request->method_text, its ? its : dummy[c->algorithm], expected);
+	if (c->session && c->cnonce.n == 0)
+		return SIP_AUTH_INVALID;
+	sip_digest_response(auth->digest, &input, expected);
 	equal = response_equals(c->response, expected);
 	fresh = nonce_is_fresh(auth, c->nonce, now_ms, &nonce);
 	if (!equal || !its)
@@ -354,7 +321,6 @@ void sip_auth_offer(struct sip_auth *auth, bool sha256, bool md5)
 void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum sip_header_id header,
 			    uint32_t algorithms, bool stale, uint64_t now_ms)
 {
-	static const char *const names[] = {[SIP_AUTH_SHA256] = "SHA-256", [SIP_AUTH_MD5] = "MD5"};
 	char nonce[NONCE_TEXT_SIZE + 1];
 
 	for (size_t i = 0; i < SIP_AUTH_ALGORITHMS; i++) {
@@ -364,7 +330,8 @@ void sip_auth_put_challenge(struct sip_auth *auth, struct sip_builder *b, enum s
 		sip_put_string(b, sip_header_name(header));
 		sip_put_string(b, ": Digest realm=");
 		sip_put_quoted(b, sip_text_of(auth->realm));
-		sip_put_format(b, ", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s", nonce, names[i],
+		sip_put_format(b, ", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s", nonce,
+			       sip_digest_name((enum sip_auth_algorithm)i),
 			       stale ? ", stale=true" : "");
 		sip_put_bytes(b, "\r\n", 2);
 	}

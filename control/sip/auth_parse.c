@@ -18,12 +18,7 @@ static int strip_quotes(struct sip_text *value)
 
 static int set_algorithm(struct sip_auth_credentials *c, struct sip_text value)
 {
-	if (sip_text_is(value, "MD5"))
-		c->algorithm = SIP_AUTH_MD5;
-	else if (sip_text_is(value, "SHA-256"))
-		c->algorithm = SIP_AUTH_SHA256;
-	else
-		c->algorithm_unknown = true;
+	c->algorithm_unknown = !sip_digest_algorithm_of(value, &c->algorithm, &c->session);
 	return 0;
 }
 

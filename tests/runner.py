@@ -88,7 +88,8 @@ CHECKS = [
 BUILDS = {
     "release": (BUILD, [], {}),
     "sanitize": (BUILD + "-sanitize",
-                 ["--buildtype=debugoptimized", "-Doptimization=1",
+                 # Under the sanitizers gcc's flow warnings see things that are not there.
+                 ["--buildtype=debugoptimized", "-Doptimization=1", "-Dwerror=false",
                   "-Db_sanitize=address,undefined"], {}),
     # For its warnings.
     "clang": (BUILD + "-clang", ["--buildtype=debug", "-Doptimization=1"], {"CC": "clang"}),

@@ -106,7 +106,7 @@ def both_hang_up(case):
 def retransmissions(case):
     tandem = case.tandem()
     caller = [invite(), recv(100, optional=True), recv(CHALLENGE, auth=True), ack(1),
-              invite(auth=True), recv(100, optional=True), invite(auth=True, again=True),
+              invite(auth=True), recv(100), invite(auth=True, again=True),
               recv(100, optional=True), recv(180, optional=True), recv(200, routes=True),
               ack(2, success=True), ack(2, success=True), pause(300), bye(), bye(again=True), recv(200), pause(300)]
     caller_run, callee_run = call(case, caller, callee_answers())

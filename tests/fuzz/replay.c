@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INPUT_MAX (1 << 20)
+#define INPUT_MAX       (1 << 20)
 #define PREFIXES_OF_MAX 2048
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n);

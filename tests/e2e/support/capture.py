@@ -69,6 +69,11 @@ class Stream:
     def last(self):
         return self.packets[-1][0]
 
+    def missing(self):
+        """How many sequence numbers were skipped."""
+        return sum((after[1] - before[1] - 1) & 0xffff
+                   for before, after in zip(self.packets, self.packets[1:]))
+
     def samples(self):
         """The audio on the stream's own time line, gaps as silence."""
         start = self.packets[0][2]

@@ -104,7 +104,9 @@ def must_be_recorded(talk, path, recording, capture=None):
     talked = talk.ended - talk.answered
     assert abs(duration - talked) <= 0.6, "%.2f s recorded, %.2f s talked" % (duration, talked)
     assert abs(recording["duration_ms"] / 1000 - duration) <= 0.002, (recording, duration)
-    must_be_whole(recording)
+    must_be_whole(recording, sum(stream.missing() for stream in capture.streams()
+                                 if stream.source == talk.caller.address
+                                 or stream.source == talk.callee.address) if capture else None)
     for channel, speaker, other, side in ((0, talk.caller, talk.callee, "left"),
                                           (1, talk.callee, talk.caller, "right")):
         must_match(channels[channel], speaker.sent(), "%s channel is %s" % (side, speaker.user))
@@ -113,11 +115,15 @@ def must_be_recorded(talk, path, recording, capture=None):
         must_be_aligned(talk, channels, capture)
 
 
-def must_be_whole(recording):
-    """Every packet that came was written."""
-    assert recording["packets_received"] == recording["packets_written"] > 0, recording
-    for name in ("lost", "overrun", "undecoded", "duplicate"):
+def must_be_whole(recording, missing=None):
+    """Every packet that came was written. A phone on a busy machine may have skipped one: as many
+    as are missing on the wire already, or 1 %, may be counted as lost."""
+    received = recording["packets_received"]
+    assert received == recording["packets_written"] > 0, recording
+    for name in ("overrun", "undecoded", "duplicate"):
         assert recording["packets_" + name] == 0, recording
+    allowed = received // 100 if missing is None else missing
+    assert recording["packets_lost"] <= allowed, (recording, allowed)
 
 
 def must_be_aligned(talk, channels, capture):

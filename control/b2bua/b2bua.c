@@ -203,6 +203,7 @@ static int stack_open(struct b2bua *b2bua, char error[256])
 		.timers = options->timers,
 		.listen = options->listen,
 		.listen_count = options->listen_count,
+		.tls = options->tls,
 		.dialogs = options->calls * 4 + 1024,
 		.transactions = options->calls * 16 + 65536,
 		.connections = 8192 + CONNECTIONS_SPARE,

@@ -16,6 +16,7 @@
 
 struct b2bua;
 struct sip_stack;
+struct sip_tls_config;
 struct sip_transport_ops;
 
 /* How ng requests leave: the ng client, or a fake in tests. The contract of ng_client_send and
@@ -39,6 +40,7 @@ struct b2bua_options {
 	struct timer_wheel *timers; /* only without loop */
 	const char *const *listen;
 	uint32_t listen_count;
+	const struct sip_tls_config *tls; /* read at creation only; NULL = no tls, no wss */
 	const char *realm;
 	bool hide_sha256;        /* challenge with MD5 only */
 	bool hide_md5;           /* challenge with SHA-256 only */

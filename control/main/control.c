@@ -1,6 +1,7 @@
 /* Wiring: who is told what by whom. */
 #include "control/main/control.h"
 #include "control/b2bua/command.h"
+#include "control/sip/certificate.h"
 #include "control/sip/stack.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
@@ -179,13 +180,39 @@ static int open_exchange(struct control *control)
 	return err;
 }
 
+/* What the stack is told of TLS; the certificate of a first start is made here. 0, -errno logged.
+ */
+static int tls_prepare(const struct config_tls *config, struct sip_tls_config *tls)
+{
+	static const enum sip_verify_clients verify[] = {
+		[CONFIG_VERIFY_CLIENTS_NONE] = SIP_VERIFY_CLIENTS_NONE,
+		[CONFIG_VERIFY_CLIENTS_OPTIONAL] = SIP_VERIFY_CLIENTS_OPTIONAL,
+		[CONFIG_VERIFY_CLIENTS_REQUIRE] = SIP_VERIFY_CLIENTS_REQUIRE,
+	};
+	int rc = 0;
+
+	*tls = (struct sip_tls_config){.certificate = config->certificate,
+				       .key = config->key,
+				       .ca = config->ca,
+				       .verify_clients = verify[config->verify_clients]};
+	if (config->self_signed)
+		rc = sip_certificate_make(config->certificate, config->key);
+	if (rc > 0)
+		log_info("certificate %s made, self-signed", config->certificate);
+	if (rc < 0)
+		log_error("certificate %s: %s", config->certificate, strerror(-rc));
+	return rc < 0 ? rc : 0;
+}
+
 static int open_b2bua(struct control *control)
 {
 	const struct config_control *config = &control->config->control;
+	struct sip_tls_config tls;
 	struct b2bua_options options = {
 		.loop = control->loop,
 		.listen = (const char *const *)config->listen,
 		.listen_count = config->listen_count,
+		.tls = &tls,
 		.realm = config->realm,
 		.hide_sha256 = config->digest == CONFIG_DIGEST_MD5,
 		.hide_md5 = config->digest == CONFIG_DIGEST_SHA256,
@@ -200,9 +227,11 @@ static int open_b2bua(struct control *control)
 			  .arg = control},
 		.ledger = {.call = ledger_call, .cdr = ledger_cdr, .arg = control},
 	};
-	char error[256];
-	int err = b2bua_create(&control->b2bua, &options, error);
+	char error[256] = "";
+	int err = tls_prepare(&config->tls, &tls);
 
+	if (!err)
+		err = b2bua_create(&control->b2bua, &options, error);
 	if (err)
 		log_error("sip: %s", error[0] ? error : strerror(-err));
 	return err;
@@ -305,10 +334,20 @@ void control_stop(struct control *control)
 int control_reload(struct control *control, char error[CONFIG_ERROR_MAX])
 {
 	struct config *config;
+	struct sip_tls_config tls;
+	char refused[SIP_STACK_ERROR_MAX];
 	int err = config_load(control->config_path, &config, error);
 
 	if (err)
 		return err;
+	snprintf(refused, sizeof(refused), "certificate not made");
+	err = tls_prepare(&config->control.tls, &tls);
+	err = err ? err : sip_stack_reload_tls(b2bua_stack(control->b2bua), &tls, refused);
+	if (err) {
+		snprintf(error, CONFIG_ERROR_MAX, "tls: %s", refused);
+		config_free(config);
+		return err;
+	}
 	err = pbx_reload(control->pbx, &config->control);
 	if (err)
 		snprintf(error, CONFIG_ERROR_MAX, "users: %s",

@@ -31,6 +31,7 @@ struct control {
 int control_open(struct control *control);
 /* Begins the clean stop: calls end, then the loop does. A second one stops at once. */
 void control_stop(struct control *control);
-/* Reads the configuration again and takes its users. 0, or -errno and a sentence in error. */
+/* Reads the configuration again and takes its users and certificates; connections stay. 0, or
+ * -errno and a sentence in error. */
 int control_reload(struct control *control, char error[CONFIG_ERROR_MAX]);
 void control_close(struct control *control);

@@ -27,7 +27,7 @@ static void usage(FILE *out)
 	      "      --check        read the configuration, say whether it is right, and end\n"
 	      "  -h, --help         this text\n"
 	      "  -V, --version      version\n\n"
-	      "SIGTERM ends all calls and stops; SIGHUP reads the users again.\n",
+	      "SIGTERM ends all calls and stops; SIGHUP reads users and certificates again.\n",
 	      out);
 }
 
@@ -122,9 +122,9 @@ static void signals_ready(struct loop_fd *watch, uint32_t events)
 			log_info("control stops on signal %u", got.ssi_signo);
 			control_stop(signals->control);
 		} else if (control_reload(signals->control, error)) {
-			log_error("reload refused, users stay as they were: %s", error);
+			log_error("reload refused, all stays as it was: %s", error);
 		} else {
-			log_info("users reloaded");
+			log_info("users and certificates reloaded");
 		}
 	}
 }

@@ -191,21 +191,41 @@ static int check_endpoint(struct check *check, const char *path, const char *tex
 	return 0;
 }
 
+static bool is_listen(const char *text)
+{
+	static const char *const transports[] = {"udp:", "tcp:", "tls:", "ws:", "wss:"};
+	struct endpoint endpoint;
+
+	for (size_t i = 0; i < sizeof(transports) / sizeof(transports[0]); i++) {
+		size_t n = strlen(transports[i]);
+
+		if (strncmp(text, transports[i], n) == 0)
+			return endpoint_parse(&endpoint, text + n, strlen(text + n)) == 0;
+	}
+	return false;
+}
+
+static int check_tls(const struct config_tls *tls, struct check *check)
+{
+	if (!tls->certificate != !tls->key)
+		return refuse(check, "control.tls", "lacks a key, expected certificate and key");
+	if (tls->verify_clients != CONFIG_VERIFY_CLIENTS_NONE && !tls->ca)
+		return refuse(check, "control.tls.verify_clients",
+			      "needs somebody to trust, expected ca too");
+	return 0;
+}
+
 static int check_control(struct config_control *control, struct check *check)
 {
 	char path[96];
 
 	for (uint32_t i = 0; i < control->listen_count; i++) {
-		const char *text = control->listen[i];
-		const char *colon = strchr(text, ':');
-		struct endpoint endpoint;
-
 		snprintf(path, sizeof(path), "control.listen.%u", i);
-		if (!colon || (strncmp(text, "udp:", 4) != 0 && strncmp(text, "tcp:", 4) != 0) ||
-		    endpoint_parse(&endpoint, colon + 1, strlen(colon + 1)) < 0)
+		if (!is_listen(control->listen[i]))
 			return refuse(check, path,
-				      "is \"%s\", expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT",
-				      text);
+				      "is \"%s\", expected udp, tcp, tls, ws or wss, then "
+				      ":ADDRESS:PORT",
+				      control->listen[i]);
 	}
 	if (strncmp(control->records, "sqlite:", 7) != 0 &&
 	    strncmp(control->records, "postgresql://", 13) != 0)
@@ -273,7 +293,8 @@ static int fill_paths(struct config *config)
 static int fill_defaults(struct config *config)
 {
 	static const char *const listen[] = {"udp:0.0.0.0:5060", "tcp:0.0.0.0:5060",
-					     "udp:[::]:5060", "tcp:[::]:5060"};
+					     "tls:0.0.0.0:5061", "udp:[::]:5060",
+					     "tcp:[::]:5060",    "tls:[::]:5061"};
 	struct config_control *control = &config->control;
 	int rc = fill_text(&config->run_dir, "/run/tandem");
 
@@ -281,7 +302,8 @@ static int fill_defaults(struct config *config)
 	rc = rc ? rc : fill_text(&config->log_level_text, "info");
 	rc = rc ? rc : fill_text(&control->realm, "tandem");
 	rc = rc ? rc : fill_text(&control->echo_extension, "600");
-	rc = rc ? rc : fill_list(&control->listen, &control->listen_count, listen, 4);
+	rc = rc ? rc : fill_list(&control->listen, &control->listen_count, listen, 6);
+	control->tls.self_signed = !control->tls.certificate && !control->tls.key;
 	rc = rc ? rc : fill_paths(config);
 	for (uint32_t i = 0; rc == 0 && i < config->dataplane.ports_count; i++)
 		rc = fill_text(&config->dataplane.ports[i].name, config->dataplane.ports[i].device);
@@ -297,8 +319,11 @@ static int fill_defaults(struct config *config)
 
 static int complete(struct config *config, struct check *check)
 {
-	int rc = fill_defaults(config);
+	int rc = check_tls(&config->control.tls, check);
 
+	if (rc < 0)
+		return rc;
+	rc = fill_defaults(config);
 	if (rc < 0) {
 		snprintf(check->error, CONFIG_ERROR_MAX, "%s:1: out of memory", check->file_path);
 		return rc;

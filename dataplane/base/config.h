@@ -100,12 +100,28 @@ struct config_user {
  * Phones older than RFC 8760 may give up at the sight of anything but MD5. */
 enum config_digest { CONFIG_DIGEST_BOTH, CONFIG_DIGEST_MD5, CONFIG_DIGEST_SHA256 };
 
+enum config_verify_clients {
+	CONFIG_VERIFY_CLIENTS_NONE,
+	CONFIG_VERIFY_CLIENTS_OPTIONAL,
+	CONFIG_VERIFY_CLIENTS_REQUIRE,
+};
+
+/* SIP over TLS and WSS; files in PEM. */
+struct config_tls {
+	char *certificate; /* default DATA/tls/certificate.pem */
+	char *key;         /* default DATA/tls/key.pem */
+	bool self_signed;  /* not read: neither is given, so control makes them when absent */
+	char *ca;          /* who peers' certificates come from; NULL = servers are not verified */
+	enum config_verify_clients verify_clients; /* default none; the others need ca */
+};
+
 enum config_recording { CONFIG_RECORD_NONE, CONFIG_RECORD_ALL };
 
 struct config_control {
-	char **listen; /* "udp:0.0.0.0:5060", "tcp:[::]:5060"; default udp and tcp on 5060, both
-			  families */
+	char **listen; /* "udp:0.0.0.0:5060"; also tcp, tls, ws, wss; default udp and tcp on 5060,
+			  tls on 5061, both families */
 	uint32_t listen_count;
+	struct config_tls tls;
 	char *realm;       /* default "tandem" */
 	char *dataplane;   /* ng address: "unix:PATH", "udp:HOST:PORT"; default unix:RUN/ng.sock */
 	char *journal;     /* default DATA/journal */

@@ -26,6 +26,9 @@ static const cyaml_strval_t store_kinds[] = {{"directory", CONFIG_STORE_DIRECTOR
 static const cyaml_strval_t switches[] = {{"true", 1}, {"false", CONFIG_SWITCH_OFF}};
 static const cyaml_strval_t digests[] = {
 	{"md5", CONFIG_DIGEST_MD5}, {"sha256", CONFIG_DIGEST_SHA256}, {"both", CONFIG_DIGEST_BOTH}};
+static const cyaml_strval_t verify_clients[] = {{"none", CONFIG_VERIFY_CLIENTS_NONE},
+						{"optional", CONFIG_VERIFY_CLIENTS_OPTIONAL},
+						{"require", CONFIG_VERIFY_CLIENTS_REQUIRE}};
 /* 0 means absent, so that the default can be the useful one. */
 static const cyaml_strval_t recordings[] = {{"none", 1 + CONFIG_RECORD_NONE},
 					    {"all", 1 + CONFIG_RECORD_ALL}};
@@ -110,8 +113,17 @@ static const cyaml_schema_value_t user_entry = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_user, user_fields),
 };
 
+static const cyaml_schema_field_t tls_fields[] = {
+	TEXT("certificate", struct config_tls, certificate),
+	TEXT("key", struct config_tls, key),
+	TEXT("ca", struct config_tls, ca),
+	CHOICE("verify_clients", struct config_tls, verify_clients, verify_clients),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t control_fields[] = {
 	LIST("listen", struct config_control, listen, &text_entry, 16),
+	CYAML_FIELD_MAPPING("tls", OPTIONAL, struct config_control, tls, tls_fields),
 	TEXT("realm", struct config_control, realm),
 	TEXT("dataplane", struct config_control, dataplane),
 	TEXT("journal", struct config_control, journal),
@@ -173,5 +185,7 @@ const struct config_path config_paths[] = {
 	{P(control.journal), 'D', "", "journal"},
 	{P(control.records), 'D', "sqlite:", "records.db"},
 	{P(control.http_socket), 'R', "", "control.sock"},
+	{P(control.tls.certificate), 'D', "", "tls/certificate.pem"},
+	{P(control.tls.key), 'D', "", "tls/key.pem"},
 };
 const size_t config_paths_count = sizeof(config_paths) / sizeof(config_paths[0]);

@@ -50,7 +50,11 @@ static void absent_fields_get_their_defaults(void **state)
 	assert_int_equal(config->dataplane.hugepages, 1);
 	assert_int_equal(config->recorder.store.tls, 1);
 	assert_int_equal(config->control.recording, CONFIG_RECORD_ALL);
-	assert_int_equal(config->control.listen_count, 4);
+	assert_int_equal(config->control.listen_count, 6);
+	assert_string_equal(config->control.tls.certificate, "/d/tls/certificate.pem");
+	assert_string_equal(config->control.tls.key, "/d/tls/key.pem");
+	assert_true(config->control.tls.self_signed);
+	assert_null(config->control.tls.ca);
 	assert_int_equal(config->log_level, LOG_LEVEL_INFO);
 	config_free(config);
 }
@@ -65,7 +69,10 @@ static void given_fields_are_read(void **state)
 			      "recorder: {store: {kind: s3, endpoint: 'h:1', bucket: b, "
 			      "access_key: a, secret_key: s, "
 			      "tls: false}}\n"
-			      "control:\n  recording: none\n  users:\n    - extension: 1001\n      "
+			      "control:\n  recording: none\n  listen: ['tls:[::1]:5061', "
+			      "'wss:0.0.0.0:443', 'ws:0.0.0.0:80']\n"
+			      "  tls: {certificate: /c, key: /k, ca: /a, verify_clients: require}\n"
+			      "  users:\n    - extension: 1001\n      "
 			      "md5: 0123456789abcdef0123456789abcdef\n",
 			      &config, error),
 			 0);
@@ -76,6 +83,12 @@ static void given_fields_are_read(void **state)
 	assert_int_equal(config->recorder.store.tls, 0);
 	assert_int_equal(config->control.recording, CONFIG_RECORD_NONE);
 	assert_string_equal(config->control.users[0].name, "1001");
+	assert_int_equal(config->control.listen_count, 3);
+	assert_string_equal(config->control.tls.certificate, "/c");
+	assert_string_equal(config->control.tls.key, "/k");
+	assert_string_equal(config->control.tls.ca, "/a");
+	assert_false(config->control.tls.self_signed);
+	assert_int_equal(config->control.tls.verify_clients, CONFIG_VERIFY_CLIENTS_REQUIRE);
 	config_free(config);
 }
 
@@ -109,8 +122,17 @@ static void wrong_lines_are_refused_with_line_and_expectation(void **state)
 		{"dataplane:\n  fork_ring_mb: 3\n",
 		 ":2: dataplane.fork_ring_mb is 3, expected a power of two"},
 		{"control:\n  listen: ['sctp:1.2.3.4:5060']\n",
-		 ":2: control.listen.0 is \"sctp:1.2.3.4:5060\", expected udp:ADDRESS:PORT or "
-		 "tcp:ADDRESS:PORT"},
+		 ":2: control.listen.0 is \"sctp:1.2.3.4:5060\", expected udp, tcp, tls, ws "
+		 "or wss, then :ADDRESS:PORT"},
+		{"control:\n  listen: ['udp:0.0.0.0:5060', 'wss:1.2.3.4']\n",
+		 ":2: control.listen.1 is \"wss:1.2.3.4\", expected udp, tcp, tls, ws or wss, then "
+		 ":ADDRESS:PORT"},
+		{"control:\n  tls:\n    certificate: /c\n",
+		 ":3: control.tls lacks a key, expected certificate and key"},
+		{"control:\n  tls:\n    verify_clients: require\n",
+		 ":3: control.tls.verify_clients needs somebody to trust, expected ca too"},
+		{"control:\n  tls:\n    verify_clients: maybe\n",
+		 ":3: control.tls.verify_clients is \"maybe\", expected none, optional, require"},
 		{"control:\n  records: mysql\n",
 		 ":2: control.records is \"mysql\", expected sqlite:PATH or postgresql://…"},
 		{"control:\n  users:\n    - extension: '1 2'\n      md5: "

@@ -3,6 +3,7 @@
 
 #include "control/sip/siphash.h"
 #include "control/sip/stack.h"
+#include "control/sip/watch.h"
 
 #include <assert.h>
 
@@ -122,6 +123,9 @@ struct sip_stack {
 
 	uint32_t connections;
 	uint64_t counters[SIP_COUNTER_COUNT];
+	struct sip_watch watch;
+	uint64_t delay_us; /* of the youngest burst of datagrams, and when that was */
+	uint64_t delay_ms;
 	char scratch[SIP_MESSAGE_SIZE_MAX]; /* for messages that the stack makes itself */
 	struct sip_message message;         /* the one being received */
 };
@@ -143,6 +147,16 @@ void stack_reply_stateless(struct sip_stack *stack, const struct sip_message *re
 			   uint32_t status, const char *reason, uint32_t retry_after_s);
 /* Where responses to the request go (RFC 3261 18.2.2, RFC 3581). */
 struct sip_flow stack_response_flow(const struct sip_message *request);
+
+/* ---- watch.c ---- */
+
+static inline bool watch_admits(const struct sip_stack *stack, const struct address *source,
+				bool opening)
+{
+	return !stack->watch.admits || stack->watch.admits(stack->watch.arg, source, opening);
+}
+/* A burst of datagrams is here whose first came to the socket then (CLOCK_REALTIME). */
+void stack_note_arrival(struct sip_stack *stack, uint64_t arrived_ns);
 
 /* ---- table.c ---- */
 

@@ -191,10 +191,18 @@ static void server_begin(struct sip_stack *stack, const struct sip_message *requ
 	stack->user->request(stack->user_argument, t, dialog, request);
 }
 
+/* No transaction: a call that is refused for want of time must not cost any. */
+static void shed(struct sip_stack *stack, const struct sip_message *invite, uint32_t busy_s)
+{
+	count(stack, SIP_COUNTER_calls_shed);
+	stack_reply_stateless(stack, invite, 503, NULL, busy_s);
+}
+
 void server_request(struct sip_stack *stack, const struct sip_message *request)
 {
 	struct transaction_key key;
 	struct sip_transaction *t;
+	uint32_t busy_s;
 
 	if (request->method == SIP_METHOD_ACK) {
 		server_ack(stack, request);
@@ -206,6 +214,10 @@ void server_request(struct sip_stack *stack, const struct sip_message *request)
 		server_repeat(t, request);
 	else if (request->method == SIP_METHOD_CANCEL)
 		server_cancel(stack, request, &key);
+	else if (request->method == SIP_METHOD_INVITE && request->to.tag.n == 0 &&
+		 stack->watch.busy_s &&
+		 (busy_s = stack->watch.busy_s(stack->watch.arg, request)) > 0)
+		shed(stack, request, busy_s);
 	else
 		server_begin(stack, request, &key);
 }

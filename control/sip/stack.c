@@ -75,6 +75,8 @@ int stack_send(struct sip_stack *stack, struct sip_flow *flow, const char *bytes
 		return rc;
 	}
 	count(stack, SIP_COUNTER_sent);
+	if (stack->watch.sent)
+		stack->watch.sent(stack->watch.arg, flow, bytes, n);
 	stack->counters[SIP_COUNTER_sent_bytes] += n;
 	return 0;
 }
@@ -181,6 +183,10 @@ void sip_transport_received(struct sip_stack *stack, const struct sip_flow *flow
 	uint32_t status;
 
 	stack->counters[SIP_COUNTER_received_bytes] += n;
+	if (!watch_admits(stack, &flow->remote.address, false)) {
+		count(stack, SIP_COUNTER_not_admitted);
+		return;
+	}
 	if (is_keepalive(bytes, n)) {
 		count(stack, SIP_COUNTER_keepalives);
 		return;
@@ -191,11 +197,15 @@ void sip_transport_received(struct sip_stack *stack, const struct sip_flow *flow
 		bytes += 2;
 		n -= 2;
 	}
+	if (stack->watch.received)
+		stack->watch.received(stack->watch.arg, flow, bytes, n);
 	status = sip_message_parse(m, bytes, n, &reason);
 	m->flow = *flow;
 	m->received_ms = sip_stack_now_ms(stack);
 	if (status != 0) {
 		parse_failed(stack, status, reason);
+		if (stack->watch.malformed)
+			stack->watch.malformed(stack->watch.arg, flow);
 	} else if (m->is_request) {
 		count(stack, SIP_COUNTER_requests);
 		server_request(stack, m);

@@ -109,7 +109,8 @@ bool sip_stack_is_local(struct sip_stack *stack, const struct address *address, 
 	X(transport_failures) X(unacknowledged) X(connections_opened) X(connections_accepted) \
 	X(connections_closed) X(no_memory) \
 	X(tls_handshakes) X(tls_handshakes_failed) X(tls_resumed) X(ws_opened) X(ws_refused) \
-	X(ws_broken) X(ws_origins) X(stun_requests) X(stun_refused)
+	X(ws_broken) X(ws_origins) X(stun_requests) X(stun_refused) \
+	X(not_admitted) X(calls_shed)
 /* clang-format on */
 
 #define SIP_COUNTER_ENUM(name) SIP_COUNTER_##name,

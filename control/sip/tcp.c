@@ -126,6 +126,7 @@ static void listener_ready(struct loop_fd *watch, uint32_t events)
 		if (fd < 0)
 			return;
 		if (endpoint_from_sockaddr(&remote, (struct sockaddr *)&ss) < 0 ||
+		    !watch_admits(tcp->stack, &remote.address, true) ||
 		    !may_accept(tcp, &remote.address)) {
 			close(fd);
 			continue;

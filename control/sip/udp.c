@@ -18,6 +18,7 @@
 #define UDP_PAYLOAD_MAX  65507
 #define SOCKET_BUFFER    (4 * 1024 * 1024)
 #define PKTINFO_SIZE_MAX (CMSG_SPACE(sizeof(struct in6_pktinfo)))
+#define RX_CONTROL_SIZE  (PKTINFO_SIZE_MAX + CMSG_SPACE(sizeof(struct timespec)))
 
 struct udp_socket {
 	struct loop_fd watch;
@@ -40,7 +41,7 @@ struct sip_transport {
 	struct mmsghdr rx_headers[RX_BURST];
 	struct iovec rx_iov[RX_BURST];
 	struct sockaddr_storage rx_from[RX_BURST];
-	_Alignas(struct cmsghdr) char rx_control[RX_BURST][PKTINFO_SIZE_MAX];
+	_Alignas(struct cmsghdr) char rx_control[RX_BURST][RX_CONTROL_SIZE];
 	/* sending: what waits for the end of the round */
 	char *tx;
 	uint32_t tx_n;
@@ -105,6 +106,18 @@ static struct address destination_of(struct msghdr *header, const struct endpoin
 	return bound->address;
 }
 
+static void note_arrival(struct sip_stack *stack, struct msghdr *header)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		struct timespec at;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+			continue;
+		memcpy(&at, CMSG_DATA(c), sizeof(at));
+		stack_note_arrival(stack, (uint64_t)at.tv_sec * 1000000000 + (uint64_t)at.tv_nsec);
+	}
+}
+
 static void rx_prepare(struct sip_transport *udp)
 {
 	for (int i = 0; i < RX_BURST; i++) {
@@ -124,8 +137,13 @@ static void stun_received(struct sip_transport *udp, struct sip_flow *flow, cons
 			  uint32_t n)
 {
 	char out[STUN_ANSWER_MAX];
-	uint32_t out_n = stun_answer(bytes, n, &flow->remote, out);
+	uint32_t out_n;
 
+	if (!watch_admits(udp->stack, &flow->remote.address, false)) {
+		count(udp->stack, SIP_COUNTER_not_admitted);
+		return;
+	}
+	out_n = stun_answer(bytes, n, &flow->remote, out);
 	count(udp->stack, out_n > 0 ? SIP_COUNTER_stun_requests : SIP_COUNTER_stun_refused);
 	if (out_n > 0)
 		udp_send(udp, flow, out, out_n);
@@ -141,6 +159,8 @@ static void udp_ready(struct loop_fd *watch, uint32_t events)
 	for (int burst = 0; burst < RX_BURSTS && got == RX_BURST; burst++) {
 		rx_prepare(udp);
 		got = recvmmsg(watch->fd, udp->rx_headers, RX_BURST, MSG_DONTWAIT, NULL);
+		if (got > 0)
+			note_arrival(udp->stack, &udp->rx_headers[0].msg_hdr);
 		for (int i = 0; i < got; i++) {
 			struct msghdr *header = &udp->rx_headers[i].msg_hdr;
 			struct sip_flow flow = {.transport = SIP_TRANSPORT_UDP};
@@ -171,6 +191,7 @@ static int socket_options(int fd, bool v4)
 	if (v4 ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one)) < 0
 	       : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one)) < 0)
 		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NONCE_LIFETIME_MS (5 * 60 * 1000)
+#define TRANSACTIONS      262144 /* 1,300 calls/s: 6 each, kept 32 s */
 #define NONCES_REMEMBERED 32768
 #define CONNECTIONS_SPARE 64
 #define NG_REQUEST_MAX    (128 * 1024)
@@ -205,7 +206,7 @@ static int stack_open(struct b2bua *b2bua, char error[256])
 		.listen_count = options->listen_count,
 		.tls = options->tls,
 		.dialogs = options->calls * 4 + 1024,
-		.transactions = options->calls * 16 + 65536,
+		.transactions = options->transactions ? options->transactions : TRANSACTIONS,
 		.connections = 8192 + CONNECTIONS_SPARE,
 		.server = "Tandem",
 		.user = &stack_user,

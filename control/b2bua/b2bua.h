@@ -47,6 +47,7 @@ struct b2bua_options {
 	bool record;             /* start a recording for every answered call */
 	uint32_t ring_timeout_s; /* then the callee is cancelled and the caller gets 480 */
 	uint32_t calls;          /* most at once */
+	uint32_t transactions;   /* most at once, those that are over included; 0 = 262144 */
 	struct exchange *exchange;
 	struct board *board;
 	struct b2bua_media media;

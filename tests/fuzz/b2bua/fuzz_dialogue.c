@@ -255,6 +255,7 @@ static void open_world(void)
 		.record = true,
 		.ring_timeout_s = 10,
 		.calls = 4,
+		.transactions = 1024,
 		.exchange = &w.exchange,
 		.media = {.send = media_send,
 			  .forget = media_forget,

@@ -3,6 +3,7 @@
 
 #include "dataplane/base/config_explain.h"
 #include "dataplane/base/config_schema.h"
+#include "dataplane/base/config_trunks.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -238,7 +239,9 @@ static int check_control(struct config_control *control, struct check *check)
 			      "(tandemctl secret)");
 	if (check_endpoint(check, "control.http", control->http) < 0)
 		return -EINVAL;
-	return check_users(control, check);
+	return check_users(control, check) < 0
+		       ? -EINVAL
+		       : config_check_trunks(control, check->file_path, check->error);
 }
 
 static int check_store(const struct config_store *store, struct check *check)
@@ -309,6 +312,7 @@ static int fill_defaults(struct config *config)
 		rc = fill_text(&config->dataplane.ports[i].name, config->dataplane.ports[i].device);
 	for (uint32_t i = 0; rc == 0 && i < control->users_count; i++)
 		rc = fill_text(&control->users[i].name, control->users[i].extension);
+	rc = rc ? rc : config_fill_trunks(control);
 	config->dataplane.hugepages = config->dataplane.hugepages != CONFIG_SWITCH_OFF;
 	config->dataplane.spin = config->dataplane.spin == 1;
 	config->recorder.store.tls = config->recorder.store.tls != CONFIG_SWITCH_OFF;

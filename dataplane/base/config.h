@@ -115,6 +115,52 @@ struct config_tls {
 	enum config_verify_clients verify_clients; /* default none; the others need ca */
 };
 
+enum config_transport {
+	CONFIG_TRANSPORT_AUTO,
+	CONFIG_TRANSPORT_UDP,
+	CONFIG_TRANSPORT_TCP,
+	CONFIG_TRANSPORT_TLS
+};
+
+/* A carrier or another exchange. Its password is needed in clear unless HA1 digests (with realm)
+ * stand in for it; neither is ever logged. */
+struct config_trunk {
+	char *name;                      /* unique, at most 31 letters, digits and -_. */
+	char *host;                      /* name (NAPTR, SRV, A, AAAA) or address */
+	uint32_t port;                   /* 0 = by DNS */
+	enum config_transport transport; /* default auto: by DNS, UDP for an address */
+	char *user;                      /* our name there; NULL = none */
+	char *auth_user;                 /* default user */
+	char *password;                  /* or NULL */
+	char *password_file;             /* its first line is the password; or NULL */
+	char *md5;                       /* HA1 in place of a password, with realm; or NULL */
+	char *sha256;                    /* likewise */
+	char *realm;               /* the only one that credentials are given to; NULL = any */
+	int registers;             /* key "register"; 0 or 1, default 0 */
+	uint32_t expires_s;        /* of the registration, default 600 */
+	uint32_t options_s;        /* between OPTIONS that show whether it is up, default 30 */
+	uint32_t calls;            /* most at once; 0 = no limit */
+	uint32_t calls_per_second; /* new ones, both directions; 0 = no limit */
+	char **match;              /* addresses that its calls come from, besides those of host */
+	uint32_t match_count;
+	int trusted; /* RFC 3325: identities go to it and come from it; 0 or 1, default 0 */
+};
+
+/* Numbers with this prefix go to that trunk; the longest prefix wins, and of several with the same
+ * one the first whose trunk can take a call. */
+struct config_route {
+	char *prefix; /* "" = every number */
+	char *trunk;
+	uint32_t strip; /* characters taken from the front */
+	char *prepend;  /* put in front then; default "" */
+};
+
+/* A number that trunks call us by. */
+struct config_did {
+	char *number;
+	char *extension;
+};
+
 enum config_recording { CONFIG_RECORD_NONE, CONFIG_RECORD_ALL };
 
 struct config_control {
@@ -137,6 +183,13 @@ struct config_control {
 	char *echo_extension;            /* default "600" */
 	struct config_user *users;
 	uint32_t users_count;
+	struct config_trunk *trunks;
+	uint32_t trunks_count;
+	struct config_route *routes;
+	uint32_t routes_count;
+	struct config_did *dids;
+	uint32_t dids_count;
+	char *dns; /* name servers, "192.0.2.53,[2001:db8::53]:5353"; NULL = the system's */
 };
 
 struct config {

@@ -121,6 +121,56 @@ static const cyaml_schema_field_t tls_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t transports[] = {{"auto", CONFIG_TRANSPORT_AUTO},
+					    {"udp", CONFIG_TRANSPORT_UDP},
+					    {"tcp", CONFIG_TRANSPORT_TCP},
+					    {"tls", CONFIG_TRANSPORT_TLS}};
+
+static const cyaml_schema_field_t trunk_fields[] = {
+	NEEDED_TEXT("name", struct config_trunk, name),
+	NEEDED_TEXT("host", struct config_trunk, host),
+	NUMBER("port", struct config_trunk, port),
+	CHOICE("transport", struct config_trunk, transport, transports),
+	TEXT("user", struct config_trunk, user),
+	TEXT("auth_user", struct config_trunk, auth_user),
+	TEXT("password", struct config_trunk, password),
+	TEXT("password_file", struct config_trunk, password_file),
+	TEXT("md5", struct config_trunk, md5),
+	TEXT("sha256", struct config_trunk, sha256),
+	TEXT("realm", struct config_trunk, realm),
+	CHOICE("register", struct config_trunk, registers, switches),
+	NUMBER("expires_s", struct config_trunk, expires_s),
+	NUMBER("options_s", struct config_trunk, options_s),
+	NUMBER("calls", struct config_trunk, calls),
+	NUMBER("calls_per_second", struct config_trunk, calls_per_second),
+	LIST("match", struct config_trunk, match, &text_entry, 64),
+	CHOICE("trusted", struct config_trunk, trusted, switches),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t trunk_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_trunk, trunk_fields),
+};
+
+static const cyaml_schema_field_t route_fields[] = {
+	TEXT("prefix", struct config_route, prefix),
+	NEEDED_TEXT("trunk", struct config_route, trunk),
+	NUMBER("strip", struct config_route, strip),
+	TEXT("prepend", struct config_route, prepend),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t route_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_route, route_fields),
+};
+
+static const cyaml_schema_field_t did_fields[] = {
+	NEEDED_TEXT("number", struct config_did, number),
+	NEEDED_TEXT("extension", struct config_did, extension),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t did_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_did, did_fields),
+};
+
 static const cyaml_schema_field_t control_fields[] = {
 	LIST("listen", struct config_control, listen, &text_entry, 16),
 	CYAML_FIELD_MAPPING("tls", OPTIONAL, struct config_control, tls, tls_fields),
@@ -138,6 +188,10 @@ static const cyaml_schema_field_t control_fields[] = {
 	NUMBER("registrations", struct config_control, registrations),
 	TEXT("echo_extension", struct config_control, echo_extension),
 	LIST("users", struct config_control, users, &user_entry, 100000),
+	LIST("trunks", struct config_control, trunks, &trunk_entry, 256),
+	LIST("routes", struct config_control, routes, &route_entry, 4096),
+	LIST("dids", struct config_control, dids, &did_entry, 100000),
+	TEXT("dns", struct config_control, dns),
 	CYAML_FIELD_END,
 };
 

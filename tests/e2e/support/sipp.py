@@ -43,6 +43,18 @@ class Sipp:
     def messages(self):
         return self._tail("messages", 1 << 24)
 
+    def last_sent(self, method):
+        """The bytes of the last request of that method."""
+        with open(os.path.join(self.directory, "messages"), "rb") as file:
+            parts = file.read().split(b"-" * 47 + b" ")
+        for part in reversed(parts):
+            if b" message sent " in part:
+                message = part.split(b"\n\n", 1)[1]
+                if message.startswith(method.encode() + b" "):
+                    text = message.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n\n"
+                    return text.replace(b"\n", b"\r\n")
+        raise AssertionError("no %s was sent" % method)
+
     def finish(self):
         status = self.process.wait(self.seconds + 10)
         assert status == 0, "sipp %s: status %d\n%s\n%s" % (

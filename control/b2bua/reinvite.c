@@ -11,7 +11,7 @@
 
 static bool has_line(struct sip_text sdp, const char *line)
 {
-	return memmem(sdp.at, sdp.n, line, strlen(line)) != NULL;
+	return sdp.n > 0 && memmem(sdp.at, sdp.n, line, strlen(line)) != NULL;
 }
 
 /* RFC 3264 8.4, and the older way of RFC 2543. */

@@ -465,6 +465,32 @@ static void broken_listen_texts_are_refused(void **state)
 	loop_after_round(loop, after_round, NULL);
 }
 
+static void binding_request_on_the_sip_port_is_answered(void **state)
+{
+	static const char request[20] = "\x00\x01\x00\x00\x21\x12\xa4\x42transaction";
+	struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons(sip_stack_port(uas.stack, SIP_TRANSPORT_UDP, false)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char answer[64];
+	ssize_t got = -1;
+
+	(void)state;
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(send(fd, request, sizeof(request), 0), sizeof(request));
+	for (int i = 0; i < ROUNDS && got < 0; i++) {
+		loop_once(loop, 5);
+		got = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+	}
+	assert_int_equal(got, 32);
+	assert_memory_equal(answer, "\x01\x01\x00\x0c", 4);
+	assert_memory_equal(answer + 4, request + 4, 16);
+	assert_int_equal(sip_stack_counter(uas.stack, SIP_COUNTER_stun_requests), 1);
+	close(fd);
+}
+
 static void garbage_on_udp_is_counted(void **state)
 {
 	struct sockaddr_in to = {
@@ -512,6 +538,7 @@ int main(void)
 		T(peer_that_holds_back_is_dropped_after_30_s),
 		T(connections_beyond_the_share_of_one_address_are_refused),
 		T(broken_listen_texts_are_refused),
+		T(binding_request_on_the_sip_port_is_answered),
 		T(garbage_on_udp_is_counted),
 	};
 

@@ -121,6 +121,7 @@ static void request_received(void *user, struct sip_transaction *transaction,
 			reply(transaction, 481, NULL, NULL);
 		return;
 	}
+	guard_request(b2bua, request);
 	if (!uri_is_ours(transaction, request))
 		return;
 	switch (request->method) {
@@ -247,8 +248,12 @@ int b2bua_create(struct b2bua **b2bua, const struct b2bua_options *options, char
 				      NONCES_REMEMBERED);
 	if (!err) {
 		sip_auth_offer(b->auth, !options->hide_sha256, !options->hide_md5);
-		err = stack_open(b, error);
+		err = guard_open(b);
 	}
+	if (!err)
+		err = stack_open(b, error);
+	if (!err)
+		guard_watch(b);
 	explicit_bzero(key, sizeof(key));
 	if (err) {
 		b2bua_destroy(b);
@@ -279,6 +284,7 @@ void b2bua_destroy(struct b2bua *b2bua)
 	media_abandon_all(b2bua);
 	timer_stop(b2bua->timers, &b2bua->stop_timer);
 	sip_stack_destroy(b2bua->stack);
+	guard_close(b2bua);
 	sip_auth_destroy(b2bua->auth);
 	ng_arena_destroy(b2bua->arena);
 	free(b2bua->by_call_id);
@@ -331,6 +337,7 @@ void b2bua_each_counter(struct b2bua *b2bua,
 		snprintf(name, sizeof(name), "sip_%s", sip_counter_name((enum sip_counter)i));
 		each(arg, name, sip_stack_counter(b2bua->stack, (enum sip_counter)i));
 	}
+	guard_each_counter(b2bua, each, arg);
 }
 
 const char *exchange_transport_name(uint8_t transport)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "control/b2bua/bans.h"
 #include "control/b2bua/board.h"
 #include "control/b2bua/exchange.h"
 #include "control/tiers/journal_record.h"
@@ -42,12 +43,17 @@ struct b2bua_options {
 	uint32_t listen_count;
 	const struct sip_tls_config *tls; /* read at creation only; NULL = no tls, no wss */
 	const char *realm;
-	bool hide_sha256;        /* challenge with MD5 only */
-	bool hide_md5;           /* challenge with SHA-256 only */
-	bool record;             /* start a recording for every answered call */
-	uint32_t ring_timeout_s; /* then the callee is cancelled and the caller gets 480 */
-	uint32_t calls;          /* most at once */
-	uint32_t transactions;   /* most at once, those that are over included; 0 = 262144 */
+	bool hide_sha256;          /* challenge with MD5 only */
+	bool hide_md5;             /* challenge with SHA-256 only */
+	bool record;               /* start a recording for every answered call */
+	uint32_t ring_timeout_s;   /* then the callee is cancelled and the caller gets 480 */
+	uint32_t calls;            /* most at once */
+	uint32_t calls_per_second; /* more are refused at once; 0 = any number */
+	uint32_t delay_limit_ms;   /* new calls are refused when messages wait longer; 0 = never */
+	struct bans_options bans;
+	const char *const *allow; /* networks that are never banned */
+	uint32_t allow_count;
+	uint32_t transactions; /* most at once, those that are over included; 0 = 262144 */
 	struct exchange *exchange;
 	struct board *board;
 	struct b2bua_media media;
@@ -66,6 +72,17 @@ void b2bua_destroy(struct b2bua *b2bua);
 /* Ends the call's media session in the dataplane; tried again until the dataplane answers. For
  * calls of an earlier life. */
 void b2bua_abandon_media(struct b2bua *b2bua, const char *call_id);
+
+/* Only in the loop's thread, as all of these: bans as control/b2bua/bans.h has them. for_s 0 =
+ * until lifted. */
+int b2bua_ban(struct b2bua *b2bua, const struct address *source, uint64_t for_s);
+int b2bua_ban_lift(struct b2bua *b2bua, const struct address *source);
+void b2bua_each_ban(struct b2bua *b2bua, void (*each)(void *arg, const struct bans_view *view),
+		    void *arg);
+/* A trunk's address: never banned. -ENOSPC. */
+int b2bua_never_ban(struct b2bua *b2bua, const struct address *source);
+/* There is a registration in force from there (restored ones; new ones are seen here). */
+void b2bua_trust(struct b2bua *b2bua, const struct address *source, uint64_t for_s);
 
 struct sip_stack *b2bua_stack(struct b2bua *b2bua);
 /* Copies the stack's counters ("sip_..." names) through each(). Only in the loop's thread. */

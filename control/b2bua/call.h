@@ -12,6 +12,8 @@
 #pragma once
 
 #include "control/b2bua/b2bua.h"
+#include "control/b2bua/guard.h"
+#include "control/b2bua/overload.h"
 #include "control/sip/auth.h"
 #include "control/sip/stack.h"
 #include "dataplane/base/list.h"
@@ -122,6 +124,9 @@ struct b2bua {
 	uint32_t by_call_id_mask;
 	uint32_t live;
 	struct list abandoned;
+	struct bans *bans;
+	struct overload overload;
+	struct log_limit ban_log;
 	struct log_limit auth_log;
 	struct log_limit media_log;
 	bool stopping;

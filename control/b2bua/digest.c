@@ -36,6 +36,9 @@ static void challenge(struct b2bua *b2bua, struct sip_transaction *transaction,
 	uint32_t status;
 	enum sip_header_id header = challenge_of(request, &status);
 
+	if (!stale)
+		guard_challenged(b2bua, request);
+
 	sip_response_begin(&response, transaction, status, NULL, buffer, sizeof(buffer));
 	sip_auth_put_challenge(b2bua->auth, &response.builder, header, algorithms_for(request),
 			       stale, b2bua_now_ms(b2bua));
@@ -50,6 +53,7 @@ static void refuse(struct b2bua *b2bua, struct sip_transaction *transaction,
 	uint32_t suppressed;
 
 	count(&b2bua->counters->auth_failed);
+	guard_refused(b2bua, request);
 	if (log_allowed(&b2bua->auth_log, 5, &suppressed))
 		log_warn("credentials of %.*s for %s from %s refused (%u more lines held back)",
 			 username.n > 64 ? 64 : (int)username.n, username.at ? username.at : "",
@@ -78,6 +82,7 @@ const struct exchange_user *digest_check(struct b2bua *b2bua, struct sip_transac
 		return NULL;
 	}
 	if (result != SIP_AUTH_OK) {
+		guard_malformed(b2bua, request);
 		reply(transaction, 400, "Bad Credentials Header", NULL);
 		return NULL;
 	}
@@ -94,6 +99,7 @@ const struct exchange_user *digest_check(struct b2bua *b2bua, struct sip_transac
 		return NULL;
 	}
 	if (result == SIP_AUTH_INVALID) {
+		guard_malformed(b2bua, request);
 		reply(transaction, 400, "Bad Credentials Header", NULL);
 		return NULL;
 	}
@@ -102,5 +108,6 @@ const struct exchange_user *digest_check(struct b2bua *b2bua, struct sip_transac
 		refuse(b2bua, transaction, request, credentials.username);
 		return NULL;
 	}
+	guard_proved(b2bua, request);
 	return user;
 }

@@ -289,6 +289,7 @@ static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
 	snprintf(call->caller_name, sizeof(call->caller_name), "%s", user->name);
 	snprintf(call->dialled, sizeof(call->dialled), "%s", dialled);
 	call->counted = true;
+	overload_take(&b2bua->overload, b2bua_now_ms(b2bua));
 	b2bua->live++;
 	count(&b2bua->counters->calls);
 	atomic_store_explicit(&b2bua->counters->calls_live, b2bua->live, memory_order_relaxed);

@@ -216,6 +216,18 @@ static void answer_send(struct sip_transaction *transaction,
 		sip_reply(transaction, 500, NULL);
 }
 
+static void registered(struct b2bua *b2bua, const struct sip_message *request,
+		       const struct exchange_registered *answer)
+{
+	uint32_t longest_s = 0;
+
+	for (uint32_t i = 0; i < answer->bound_count; i++)
+		if (answer->bound[i].expires_s > longest_s)
+			longest_s = answer->bound[i].expires_s;
+	count(&b2bua->counters->registers);
+	guard_registered(b2bua, &request->flow.remote.address, longest_s);
+}
+
 void register_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 		       const struct sip_message *request)
 {
@@ -258,6 +270,6 @@ void register_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 	}
 	b2bua->options.exchange->apply_register(b2bua->options.exchange, &reg, &answer);
 	if (answer.status == 200)
-		count(&b2bua->counters->registers);
+		registered(b2bua, request, &answer);
 	answer_send(transaction, &answer);
 }

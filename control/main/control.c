@@ -97,8 +97,12 @@ static int admin_reload(void *arg, char error[ADMIN_ERROR_MAX])
 static void restore_binding(void *arg, const struct journal_binding *binding)
 {
 	struct control *control = arg;
+	uint64_t now_ns = clock_real_ns();
 
 	pbx_restore(control->pbx, binding);
+	if (binding->expires_ns > now_ns)
+		b2bua_trust(control->b2bua, &binding->received.address,
+			    (binding->expires_ns - now_ns) / NS_PER_S);
 }
 
 /* A call of an earlier life is over: its CDR says so, and the dataplane lets go of it. */
@@ -204,10 +208,31 @@ static int tls_prepare(const struct config_tls *config, struct sip_tls_config *t
 	return rc < 0 ? rc : 0;
 }
 
+static void never_ban(struct control *control, const char *text)
+{
+	struct address address;
+
+	if (address_parse(&address, text, strlen(text)) == 0)
+		b2bua_never_ban(control->b2bua, &address);
+}
+
+/* What a trunk's name leads to is known later, and then said by who looks it up. */
+static void never_ban_trunks(struct control *control)
+{
+	const struct config_control *config = &control->config->control;
+
+	for (uint32_t i = 0; i < config->trunks_count; i++) {
+		never_ban(control, config->trunks[i].host);
+		for (uint32_t j = 0; j < config->trunks[i].match_count; j++)
+			never_ban(control, config->trunks[i].match[j]);
+	}
+}
+
 static int open_b2bua(struct control *control)
 {
 	const struct config_control *config = &control->config->control;
 	struct sip_tls_config tls;
+	const struct config_security *security = &config->security;
 	struct b2bua_options options = {
 		.loop = control->loop,
 		.listen = (const char *const *)config->listen,
@@ -219,6 +244,17 @@ static int open_b2bua(struct control *control)
 		.record = config->recording == CONFIG_RECORD_ALL,
 		.ring_timeout_s = config->ring_timeout_s,
 		.calls = config->calls,
+		.calls_per_second = config->calls_per_second,
+		.delay_limit_ms = config->delay_limit_ms,
+		.bans = {.sources = security->sources,
+			 .failures = security->failures,
+			 .window_s = security->window_s,
+			 .ban_s = security->ban_s,
+			 .ban_max_s = security->ban_max_s,
+			 .requests_per_second = security->requests_per_second,
+			 .numbers = security->numbers},
+		.allow = (const char *const *)security->allow,
+		.allow_count = security->allow_count,
 		.exchange = pbx_exchange(control->pbx),
 		.board = control->board,
 		.media = {.send = media_send,
@@ -234,6 +270,8 @@ static int open_b2bua(struct control *control)
 		err = b2bua_create(&control->b2bua, &options, error);
 	if (err)
 		log_error("sip: %s", error[0] ? error : strerror(-err));
+	else
+		never_ban_trunks(control);
 	return err;
 }
 

@@ -216,6 +216,19 @@ static int check_tls(const struct config_tls *tls, struct check *check)
 	return 0;
 }
 
+static int check_security(const struct config_security *security, struct check *check)
+{
+	char path[96];
+
+	for (uint32_t i = 0; i < security->allow_count; i++) {
+		snprintf(path, sizeof(path), "control.security.allow.%u", i);
+		if (check_address(check, path, security->allow[i],
+				  strchr(security->allow[i], '/') != NULL) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_control(struct config_control *control, struct check *check)
 {
 	char path[96];
@@ -239,7 +252,7 @@ static int check_control(struct config_control *control, struct check *check)
 			      "(tandemctl secret)");
 	if (check_endpoint(check, "control.http", control->http) < 0)
 		return -EINVAL;
-	return check_users(control, check) < 0
+	return check_security(&control->security, check) < 0 || check_users(control, check) < 0
 		       ? -EINVAL
 		       : config_check_trunks(control, check->file_path, check->error);
 }

@@ -163,6 +163,19 @@ struct config_did {
 
 enum config_recording { CONFIG_RECORD_NONE, CONFIG_RECORD_ALL };
 
+/* What a stranger's address may do before it is banned (control/b2bua/bans.h). */
+struct config_security {
+	char **allow; /* networks that are never banned: "192.0.2.0/24"; loopback never is */
+	uint32_t allow_count;
+	uint32_t failures;            /* wrong credentials in window_s, default 10 */
+	uint32_t window_s;            /* default 300 */
+	uint32_t ban_s;               /* the first ban, default 60; then 10 and 60 times that */
+	uint32_t ban_max_s;           /* and from then on, default 86400 */
+	uint32_t requests_per_second; /* per address, default 500; ten times with a registration */
+	uint32_t numbers;             /* different ones tried without credentials, default 25 */
+	uint32_t sources;             /* addresses remembered, default 16384 */
+};
+
 struct config_control {
 	char **listen; /* "udp:0.0.0.0:5060"; also tcp, tls, ws, wss; default udp and tcp on 5060,
 			  tls on 5061, both families */
@@ -180,7 +193,10 @@ struct config_control {
 	uint32_t ring_timeout_s;         /* default 60 */
 	uint32_t calls;                  /* most at once, default 1000 */
 	uint32_t registrations;          /* most at once, default 10000 */
-	char *echo_extension;            /* default "600" */
+	uint32_t calls_per_second;       /* more get 503, default 10000 */
+	uint32_t delay_limit_ms; /* so do new calls when messages wait longer, default 200 */
+	struct config_security security;
+	char *echo_extension; /* default "600" */
 	struct config_user *users;
 	uint32_t users_count;
 	struct config_trunk *trunks;

@@ -171,6 +171,18 @@ static const cyaml_schema_value_t did_entry = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_did, did_fields),
 };
 
+static const cyaml_schema_field_t security_fields[] = {
+	LIST("allow", struct config_security, allow, &text_entry, 256),
+	NUMBER("failures", struct config_security, failures),
+	NUMBER("window_s", struct config_security, window_s),
+	NUMBER("ban_s", struct config_security, ban_s),
+	NUMBER("ban_max_s", struct config_security, ban_max_s),
+	NUMBER("requests_per_second", struct config_security, requests_per_second),
+	NUMBER("numbers", struct config_security, numbers),
+	NUMBER("sources", struct config_security, sources),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t control_fields[] = {
 	LIST("listen", struct config_control, listen, &text_entry, 16),
 	CYAML_FIELD_MAPPING("tls", OPTIONAL, struct config_control, tls, tls_fields),
@@ -186,6 +198,9 @@ static const cyaml_schema_field_t control_fields[] = {
 	NUMBER("ring_timeout_s", struct config_control, ring_timeout_s),
 	NUMBER("calls", struct config_control, calls),
 	NUMBER("registrations", struct config_control, registrations),
+	NUMBER("calls_per_second", struct config_control, calls_per_second),
+	NUMBER("delay_limit_ms", struct config_control, delay_limit_ms),
+	CYAML_FIELD_MAPPING("security", OPTIONAL, struct config_control, security, security_fields),
 	TEXT("echo_extension", struct config_control, echo_extension),
 	LIST("users", struct config_control, users, &user_entry, 100000),
 	LIST("trunks", struct config_control, trunks, &trunk_entry, 256),
@@ -224,6 +239,15 @@ const struct config_number config_numbers[] = {
 	{D(control.ring_timeout_s), 60, 1, 600},
 	{D(control.calls), 1000, 1, 1000000},
 	{D(control.registrations), 10000, 1, 10000000},
+	{D(control.calls_per_second), 10000, 1, 1000000},
+	{D(control.delay_limit_ms), 200, 1, 60000},
+	{D(control.security.failures), 10, 1, 10000},
+	{D(control.security.window_s), 300, 1, 86400},
+	{D(control.security.ban_s), 60, 1, 86400},
+	{D(control.security.ban_max_s), 86400, 1, 31536000},
+	{D(control.security.requests_per_second), 500, 1, 100000},
+	{D(control.security.numbers), 25, 1, 60},
+	{D(control.security.sources), 16384, 16, 1048576},
 };
 const size_t config_numbers_count = sizeof(config_numbers) / sizeof(config_numbers[0]);
 

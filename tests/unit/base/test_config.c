@@ -55,6 +55,11 @@ static void absent_fields_get_their_defaults(void **state)
 	assert_string_equal(config->control.tls.key, "/d/tls/key.pem");
 	assert_true(config->control.tls.self_signed);
 	assert_null(config->control.tls.ca);
+	assert_int_equal(config->control.calls_per_second, 10000);
+	assert_int_equal(config->control.delay_limit_ms, 200);
+	assert_int_equal(config->control.security.failures, 10);
+	assert_int_equal(config->control.security.ban_max_s, 86400);
+	assert_int_equal(config->control.security.allow_count, 0);
 	assert_int_equal(config->log_level, LOG_LEVEL_INFO);
 	config_free(config);
 }
@@ -155,6 +160,14 @@ static void wrong_lines_are_refused_with_line_and_expectation(void **state)
 		 ":3: control.trunks.0.match.0 is \"x\", expected an IPv4 or IPv6 address"},
 		{"control:\n  routes:\n    - {prefix: \"0\", trunk: a}\n",
 		 ":3: control.routes.0 leads to \"a\", expected the name of a trunk"},
+		{"control:\n  security:\n    allow: [10.0.0.0/8, 10.0.0.0/33]\n",
+		 ":3: control.security.allow.1 is \"10.0.0.0/33\", expected ADDRESS/PREFIX"},
+		{"control:\n  security: {allow: [here]}\n",
+		 ":2: control.security.allow.0 is \"here\", expected an IPv4 or IPv6 address"},
+		{"control:\n  security:\n    failures: 0\n",
+		 ":3: control.security.failures is 0, expected 1 to 10000"},
+		{"control:\n  calls_per_second: 0\n",
+		 ":2: control.calls_per_second is 0, expected 1 to 1000000"},
 		{"log_level: loud\n",
 		 ":1: log_level is \"loud\", expected error, warn, info or debug"},
 		{"dataplane: 5\n", ":1: dataplane is \"5\", expected a section"},

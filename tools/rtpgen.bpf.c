@@ -36,6 +36,19 @@ struct {
 	__type(value, struct rtpgen_receiver);
 } receiver SEC(".maps");
 
+/* Whether the next packet's time has come. */
+static __always_inline int is_due(struct rtpgen_sender *state)
+{
+	__u64 now_ns;
+
+	if (state->pps == 0)
+		return 1;
+	now_ns = bpf_ktime_get_ns();
+	if (state->start_ns == 0)
+		state->start_ns = now_ns;
+	return state->sent < (now_ns - state->start_ns) * state->pps / 1000000000;
+}
+
 SEC("xdp")
 int rtpgen_send(struct xdp_md *frame)
 {
@@ -50,6 +63,8 @@ int rtpgen_send(struct xdp_md *frame)
 	state = bpf_map_lookup_elem(&sender, &zero);
 	if (!state || (void *)(mark + 1) > end)
 		return XDP_ABORTED;
+	if (!is_due(state))
+		return XDP_DROP;
 	index = state->flow;
 	flow = bpf_map_lookup_elem(&flows, &index);
 	if (!flow)

@@ -11,19 +11,20 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FRAME_MAX   1514
-#define RUN_FRAMES  16384 /* in one call when there is no rate to keep: some 10 ms */
 #define BATCH       64
-#define TICK_NS     1000000
 #define UDP_HEADERS (20 + 8)
 
 struct programs {
@@ -148,8 +149,10 @@ static void headers_write(uint8_t *at, const struct plan *plan, const struct flo
 
 static int flows_write(const struct programs *programs, const struct plan *plan)
 {
-	struct rtpgen_sender sender = {
-		.flows = plan->flows_count, .ts_step = plan->ts_step, .stamp_mask = 63};
+	struct rtpgen_sender sender = {.flows = plan->flows_count,
+				       .ts_step = plan->ts_step,
+				       .stamp_mask = 63,
+				       .pps = plan->pps};
 	uint8_t from_mac[6];
 	uint32_t zero = 0;
 	int rc = device_mac(plan->device, from_mac);
@@ -171,19 +174,14 @@ static int flows_write(const struct programs *programs, const struct plan *plan)
 	return 0;
 }
 
-static int frames_send(const struct programs *programs, const uint8_t *frame, uint32_t len,
-		       uint32_t count)
+/* Does nothing: that a signal came is what ends the run. */
+static void alarm_rang(int signal_number)
 {
-	struct xdp_md place = {.data_end = len, .ingress_ifindex = (uint32_t)programs->device};
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = len, .ctx_in = &place,
-		    .ctx_size_in = sizeof(place), .repeat = (int)count,
-		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
-
-	if (bpf_prog_test_run_opts(programs->send_fd, &run) < 0 && errno != EINTR)
-		return failed("sending", -errno);
-	return 0;
+	(void)signal_number;
 }
 
+/* One run for the whole time: starting one takes the kernel milliseconds, so the rate is kept by
+ * the program. */
 static int sending_run(const struct programs *programs, const struct plan *plan,
 		       struct result *result)
 {
@@ -191,28 +189,25 @@ static int sending_run(const struct programs *programs, const struct plan *plan,
 	uint8_t frame[FRAME_MAX] = {0};
 	struct rtpgen_rtp *rtp = (struct rtpgen_rtp *)(frame + RTPGEN_HEADERS);
 	struct rtpgen_mark *mark = (struct rtpgen_mark *)(rtp + 1);
-	uint64_t start_ns = clock_mono_ns(), asked = 0, due;
+	struct xdp_md place = {.data_end = len, .ingress_ifindex = (uint32_t)programs->device};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = len, .ctx_in = &place,
+		    .ctx_size_in = sizeof(place), .repeat = INT_MAX,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
+	struct itimerval end = {
+		.it_value = {.tv_sec = (time_t)(plan->duration_ns / NS_PER_S),
+			     .tv_usec = (suseconds_t)(plan->duration_ns % NS_PER_S / 1000)}};
+	struct sigaction rang = {.sa_handler = alarm_rang};
+	uint64_t start_ns = clock_mono_ns();
 	int rc = 0;
 
 	rtp->version = 0x80;
 	rtp->pt = plan->pt;
 	mark->magic = htonl(RTPGEN_MAGIC);
-	while (rc == 0 && !rtpgen_stop) {
-		uint64_t elapsed_ns = clock_mono_ns() - start_ns;
-
-		if (elapsed_ns >= plan->duration_ns)
-			break;
-		due = RUN_FRAMES;
-		if (plan->pps) {
-			due = (uint64_t)((double)elapsed_ns * (double)plan->pps / 1e9) - asked;
-			if (due > RUN_FRAMES)
-				due = RUN_FRAMES;
-		}
-		if (due > 0)
-			rc = frames_send(programs, frame, len, (uint32_t)due);
-		asked += due;
-		if (plan->pps && due < RUN_FRAMES)
-			nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+	sigaction(SIGALRM, &rang, NULL);
+	setitimer(ITIMER_REAL, &end, NULL);
+	while (rc == 0 && !rtpgen_stop && clock_mono_ns() - start_ns < plan->duration_ns) {
+		if (bpf_prog_test_run_opts(programs->send_fd, &run) < 0 && errno != EINTR)
+			rc = failed("sending", -errno);
 	}
 	result->elapsed_ns = clock_mono_ns() - start_ns;
 	return rc;

@@ -36,6 +36,8 @@ struct rtpgen_sender {
 	__u32 flows; /* how many there are */
 	__u32 ts_step;
 	__u32 stamp_mask; /* packets whose number & mask is 0 are stamped */
+	__u64 pps;        /* 0 = as fast as possible */
+	__u64 start_ns;   /* set with the first packet */
 	__u64 sent;
 };
 

@@ -36,6 +36,9 @@ static const struct route routes[] = {
 	{"GET", "/v1/cdrs/", get_cdr},
 	{"GET", "/v1/recordings", get_recordings},
 	{"GET", "/v1/recordings/", get_recording},
+	{"GET", "/v1/bans", get_bans},
+	{"PUT", "/v1/bans/", put_ban},
+	{"DELETE", "/v1/bans/", delete_ban},
 	{"POST", "/v1/reload", post_reload},
 };
 

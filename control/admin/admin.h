@@ -6,12 +6,14 @@
  *   GET    /v1/status              GET /v1/registrations
  *   GET    /v1/calls               GET /v1/cdrs?limit=&from=&to=&number=      GET /v1/cdrs/ID
  *   DELETE /v1/calls/ID            GET /v1/recordings?limit=&from=&to=&number=&call=
+ *   GET    /v1/bans                PUT /v1/bans/ADDRESS?for_s=             DELETE /v1/bans/ADDRESS
  *   POST   /v1/reload              GET /v1/recordings/ID
  *
  * Answers are JSON; errors are problem documents (RFC 9457).
  */
 #pragma once
 
+#include "control/b2bua/bans.h"
 #include "control/b2bua/board.h"
 #include "control/tiers/receipts.h"
 #include "control/tiers/records_tier.h"
@@ -44,6 +46,11 @@ struct admin_options {
 			     void (*each)(void *each_arg, const char *name, uint64_t value),
 			     void *each_arg);
 	bool (*is_dataplane_connected)(void *arg);
+	/* All three or none: control/b2bua/b2bua.h. */
+	void (*each_ban)(void *arg, void (*each)(void *each_arg, const struct bans_view *view),
+			 void *each_arg);
+	int (*ban)(void *arg, const struct address *source, uint64_t for_s);
+	int (*ban_lift)(void *arg, const struct address *source);
 	int (*reload)(void *arg, char error[ADMIN_ERROR_MAX]);
 	void *arg;
 };

@@ -56,6 +56,9 @@ int loop_ask(struct loop *loop, void (*fn)(void *arg), void *arg, uint32_t wait_
 void get_status(struct request *request);
 void get_calls(struct request *request);
 void delete_call(struct request *request);
+void get_bans(struct request *request);
+void put_ban(struct request *request);
+void delete_ban(struct request *request);
 void get_registrations(struct request *request);
 void post_reload(struct request *request);
 void get_cdrs(struct request *request);

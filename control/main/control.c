@@ -86,6 +86,28 @@ static void admin_each_counter(void *arg,
 	b2bua_each_counter(control->b2bua, each, each_arg);
 }
 
+static void admin_each_ban(void *arg, void (*each)(void *each_arg, const struct bans_view *view),
+			   void *each_arg)
+{
+	struct control *control = arg;
+
+	b2bua_each_ban(control->b2bua, each, each_arg);
+}
+
+static int admin_ban(void *arg, const struct address *source, uint64_t for_s)
+{
+	struct control *control = arg;
+
+	return b2bua_ban(control->b2bua, source, for_s);
+}
+
+static int admin_ban_lift(void *arg, const struct address *source)
+{
+	struct control *control = arg;
+
+	return b2bua_ban_lift(control->b2bua, source);
+}
+
 static int admin_reload(void *arg, char error[ADMIN_ERROR_MAX])
 {
 	_Static_assert(ADMIN_ERROR_MAX == CONFIG_ERROR_MAX, "one sentence");
@@ -292,6 +314,9 @@ static int open_admin(struct control *control)
 		.hangup = admin_hangup,
 		.each_counter = admin_each_counter,
 		.is_dataplane_connected = media_is_connected,
+		.each_ban = admin_each_ban,
+		.ban = admin_ban,
+		.ban_lift = admin_ban_lift,
 		.reload = admin_reload,
 		.arg = control,
 	};

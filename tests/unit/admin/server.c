@@ -45,6 +45,22 @@ static int reload(void *arg, char error[ADMIN_ERROR_MAX])
 	return server->reload_rc;
 }
 
+static void each_ban(void *arg, void (*each)(void *each_arg, const struct bans_view *view),
+		     void *each_arg)
+{
+	bans_each(((struct server *)arg)->bans, 1, each, each_arg);
+}
+
+static int ban(void *arg, const struct address *source, uint64_t for_s)
+{
+	return bans_add(((struct server *)arg)->bans, source, for_s * 1000, 1);
+}
+
+static int ban_lift(void *arg, const struct address *source)
+{
+	return bans_lift(((struct server *)arg)->bans, source, 1);
+}
+
 static void fill_board(struct board *board)
 {
 	struct call_view call = {.id = "live-1", .caller = "1001", .callee = "1002"};
@@ -123,6 +139,9 @@ void server_start(struct server *server)
 		.each_counter = each_counter,
 		.is_dataplane_connected = is_connected,
 		.reload = reload,
+		.each_ban = each_ban,
+		.ban = ban,
+		.ban_lift = ban_lift,
 		.arg = server,
 	};
 	char path[128];
@@ -137,6 +156,8 @@ void server_start(struct server *server)
 	snprintf(path, sizeof(path), "%s/journal", server->directory);
 	bench_open(&server->bench, path);
 	rc = board_create(&server->board, 10, 10);
+	assert(rc == 0);
+	rc = bans_create(&server->bans, &(struct bans_options){0});
 	assert(rc == 0);
 	rc = records_tier_open(&server->records, server->bench.journal, server->target);
 	assert(rc == 0);
@@ -165,5 +186,6 @@ void server_stop(struct server *server)
 	records_tier_close(server->records);
 	bench_close(&server->bench);
 	board_destroy(server->board);
+	bans_destroy(server->bans);
 	scratch_remove(server->directory);
 }

@@ -12,6 +12,7 @@ struct server {
 	struct bench bench;
 	struct admin *admin;
 	struct board *board;
+	struct bans *bans;
 	struct records_tier *records;
 	struct receipts *receipts;
 	pthread_t thread;

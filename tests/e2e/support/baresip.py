@@ -61,6 +61,7 @@ class Baresip:
                                      net="net_interface " + interface,
                                      rtp_ports=rtp_ports))
         parameters = ";transport=" + transport if transport != "udp" else ""
+        self.parameters = parameters
         with open(os.path.join(directory, "accounts"), "w") as file:
             file.write('<sip:%s@%s%s>;auth_user=%s;auth_pass=%s;regint=%d;answermode=%s;'
                        'audio_codecs=%s/8000/1\n' %
@@ -127,7 +128,7 @@ class Baresip:
         return event
 
     def dial(self, number):
-        self.command("dial", "sip:%s@%s" % (number, self.domain))
+        self.command("dial", "sip:%s@%s%s" % (number, self.domain, self.parameters))
 
     def hang_up(self):
         self.command("hangup")

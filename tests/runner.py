@@ -14,6 +14,7 @@ import fnmatch
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,22 @@ def check_scripts():
             compile(file.read(), name, "exec")
 
 
+def check_packages():
+    """What the build asks pkg-config for comes from a package of the list."""
+    listed = set(run_command(["tools/packages", "build", "test"]).split())
+    asked = set()
+    for name in tracked("meson.build", "*/meson.build"):
+        with open(os.path.join(ROOT, name)) as file:
+            asked |= set(re.findall(r"\bdependency\('([^']+)'", file.read()))
+    missing = []
+    for name in sorted(asked - {"threads"}):
+        folder = run_command(["pkg-config", "--variable=pcfiledir", name]).strip()
+        owner = run_command(["dpkg-query", "-S", "%s/%s.pc" % (folder, name)]).split(":")[0]
+        if owner not in listed:
+            missing.append("%s (for %s)" % (owner, name))
+    assert not missing, "not in tools/packages: " + ", ".join(missing)
+
+
 def check_top_level():
     allowed = {"dataplane", "recorder", "control", "tools", "tests", ".ci", "docs"}
     found = {name.split("/")[0] for name in tracked() if "/" in name}
@@ -79,6 +96,7 @@ CHECKS = [
     Test("checks/lengths", lambda: run_command(["tools/check_lengths.py"]),
          "files, functions and lines are short, no notes-to-self"),
     Test("checks/scripts", check_scripts, "scripts parse"),
+    Test("checks/packages", check_packages, "what the build needs is in tools/packages"),
     Test("checks/layout", check_top_level, "the top level is as designed"),
 ]
 

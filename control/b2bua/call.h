@@ -86,6 +86,7 @@ struct call {
 	bool counted;   /* in calls_live */
 	enum ended_by ended_by;
 	const char *cause; /* literal */
+	const char *tag;   /* of the session's first offerer, there as long as it is; literal */
 	uint64_t started_ns;
 	uint64_t ringing_ns;
 	uint64_t answered_ns;

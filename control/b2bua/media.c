@@ -154,6 +154,8 @@ static int sdp_request(struct call *call, struct leg *from, struct leg *to, stru
 	ok = ok && put_address(arena, request, from, call->echo ? &call->caller : to);
 	if (!ok)
 		return -ENOMEM;
+	if (!call->anchored)
+		call->tag = leg_tag(call, offerer);
 	call->anchored = true;
 	return request_send(call, from, kind, request, offer, done);
 }
@@ -336,12 +338,13 @@ static void delete_replied(struct call *call, int error, const struct ng_value *
 	call_settle(call);
 }
 
-static struct ng_value *delete_request(struct b2bua *b2bua, const char *id)
+/* With a tag of the session the reply has the statistics of all; with a tag that it does not know
+ * nothing is deleted; with NULL everything is, and rtpengine tells no statistics. */
+static struct ng_value *delete_request(struct b2bua *b2bua, const char *id, const char *tag)
 {
 	struct ng_value *request = request_begin(b2bua, "delete", id);
 
-	/* With a tag the reply has the statistics of all. */
-	if (request && (!ng_put_string(b2bua->arena, request, "from-tag", "caller") ||
+	if (request && ((tag && !ng_put_string(b2bua->arena, request, "from-tag", tag)) ||
 			!ng_put_integer(b2bua->arena, request, "delete-delay", 0)))
 		return NULL;
 	return request;
@@ -353,7 +356,7 @@ void media_delete(struct call *call)
 
 	if (call->anchored) {
 		call->anchored = false;
-		request = delete_request(call->b2bua, call->id);
+		request = delete_request(call->b2bua, call->id, call->tag);
 		if (request &&
 		    !request_send(call, &call->caller, MEDIA_DELETE, request, false, NULL))
 			return;
@@ -441,7 +444,7 @@ static void abandoned_try(struct timer *timer, uint64_t now_ms)
 {
 	struct abandoned *abandoned = list_entry(timer, struct abandoned, timer);
 	struct b2bua *b2bua = abandoned->b2bua;
-	struct ng_value *request = delete_request(b2bua, abandoned->id);
+	struct ng_value *request = delete_request(b2bua, abandoned->id, NULL);
 
 	if (request && !b2bua->options.media.send(b2bua->options.media.arg, request,
 						  abandoned_replied, abandoned))

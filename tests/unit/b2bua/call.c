@@ -714,6 +714,8 @@ static void ack_without_the_answer_ends_the_call(void **state)
 	expect(6002, "ACK");
 	expect(6002, "BYE");
 	expect(6001, "BYE");
+	/* The dataplane has never heard of the tag "caller". */
+	assert_true(has(asked("delete")->text, "8:from-tag6:callee"));
 	media_statistics();
 	expect_cdr(200, ENDED_BY_SYSTEM, "no answer in the ACK");
 }

@@ -101,9 +101,10 @@ bool sip_stack_is_local(struct sip_stack *stack, const struct address *address, 
 	X(received) X(sent) X(received_bytes) X(sent_bytes) \
 	X(requests) X(responses) X(keepalives) \
 	X(parse_errors) X(parse_error_start_line) X(parse_error_header) X(parse_error_mandatory) \
-	X(parse_error_length) X(parse_error_version) X(parse_error_limit) X(parse_error_unanswerable) \
-	X(stream_broken) X(requests_retransmitted) X(responses_retransmitted) X(retransmissions_received) \
-	X(responses_unmatched) X(acks_unmatched) X(cancels_unmatched) X(dialogs_unmatched) \
+	X(parse_error_length) X(parse_error_version) X(parse_error_limit) \
+	X(parse_error_unanswerable) X(stream_broken) X(requests_retransmitted) \
+	X(responses_retransmitted) X(retransmissions_received) X(responses_unmatched) \
+	X(acks_unmatched) X(cancels_unmatched) X(dialogs_unmatched) \
 	X(cseq_out_of_order) X(forked_2xx_declined) X(transactions_full) X(dialogs_full) \
 	X(connections_full) X(connections_refused) X(send_errors) X(send_full) X(timeouts) \
 	X(transport_failures) X(unacknowledged) X(connections_opened) X(connections_accepted) \

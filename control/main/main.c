@@ -1,97 +1,26 @@
-/* tandem-control: SIP, calls, registrations, records. Arguments, identity and signals are here;
+/* tandem-control: SIP, calls, registrations, records. Signals are here;
  * the wiring is in control.c. */
 #include "control/main/control.h"
+#include "dataplane/base/daemon.h"
 #include "dataplane/base/log.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define CONFIG_DEFAULT "/etc/tandem/tandem.yaml"
 #define OPEN_FILES_MAX 65536
 
-static void usage(FILE *out)
-{
-	fputs("Usage: tandem-control [--config FILE] [--check]\n"
-	      "SIP registrar and B2BUA: the part of Tandem that makes and accounts for calls.\n\n"
-	      "  -c, --config FILE  configuration, default " CONFIG_DEFAULT "\n"
-	      "      --check        read the configuration, say whether it is right, and end\n"
-	      "  -h, --help         this text\n"
-	      "  -V, --version      version\n\n"
-	      "SIGTERM ends all calls and stops; SIGHUP reads users and certificates again.\n",
-	      out);
-}
-
-struct arguments {
-	const char *config_path;
-	bool check;
+static const struct daemon_words words = {
+	.program = "tandem-control",
+	.version = TANDEM_VERSION,
+	.about = "SIP registrar and B2BUA: the part of Tandem that makes and accounts for calls.\n"
+		 "SIGTERM ends all calls and stops; SIGHUP reads users and certificates again.\n",
 };
-
-/* -1: go on; otherwise the exit status. */
-static int arguments_read(int argc, char **argv, struct arguments *arguments)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"check", no_argument, NULL, 'k'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'V'},
-						{NULL, 0, NULL, 0}};
-	int option;
-
-	*arguments = (struct arguments){.config_path = CONFIG_DEFAULT};
-	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			arguments->config_path = optarg;
-			break;
-		case 'k':
-			arguments->check = true;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			puts("tandem-control " TANDEM_VERSION);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
-	}
-	if (optind == argc)
-		return -1;
-	fprintf(stderr, "tandem-control: unexpected argument %s\n", argv[optind]);
-	return 2;
-}
-
-/* To the configured user, when started by root. */
-static int identity_drop(const struct config *config)
-{
-	const struct passwd *entry;
-
-	if (geteuid() != 0 || !config->user)
-		return 0;
-	errno = 0;
-	entry = getpwnam(config->user);
-	if (!entry) {
-		log_error("user %s: %s", config->user, errno ? strerror(errno) : "no such user");
-		return errno ? -errno : -ENOENT;
-	}
-	if (initgroups(entry->pw_name, entry->pw_gid) || setgid(entry->pw_gid) ||
-	    setuid(entry->pw_uid)) {
-		log_error("user %s: %s", config->user, strerror(errno));
-		return -errno;
-	}
-	return prctl(PR_SET_DUMPABLE, 1) ? -errno : 0;
-}
 
 static void files_allow(void)
 {
@@ -190,25 +119,12 @@ static int control_run(struct control *control)
 int main(int argc, char **argv)
 {
 	struct control control = {0};
-	struct arguments arguments;
-	char error[CONFIG_ERROR_MAX];
-	int status = arguments_read(argc, argv, &arguments);
+	int status = daemon_begin(argc, argv, &words, &control.config, &control.config_path);
 
-	if (status >= 0)
+	if (status != DAEMON_GO_ON)
 		return status;
-	if (config_load(arguments.config_path, &control.config, error)) {
-		fprintf(stderr, "tandem-control: %s\n", error);
-		return 2;
-	}
-	if (arguments.check) {
-		printf("%s: right\n", arguments.config_path);
-		config_free(control.config);
-		return 0;
-	}
-	log_init("tandem-control", control.config->log_level);
-	control.config_path = arguments.config_path;
 	files_allow();
-	status = identity_drop(control.config) || control_run(&control);
+	status = daemon_drop_identity(control.config) || control_run(&control);
 	config_free(control.config);
 	return status ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -29,31 +29,7 @@ static const cyaml_config_t loader = {
 
 /* ---- checks ---- */
 
-struct check {
-	const char *file_path;
-	char *error;
-};
-
-static int refuse(struct check *check, const char *path, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int refuse(struct check *check, const char *path, const char *format, ...)
-{
-	va_list arguments;
-	bool whole;
-	int used = snprintf(check->error, CONFIG_ERROR_MAX, "%s:%d: %s ", check->file_path,
-			    config_line_of(check->file_path, path, &whole), path);
-
-	if (used > 0 && used < CONFIG_ERROR_MAX) {
-		va_start(arguments, format);
-		vsnprintf(check->error + used, (size_t)(CONFIG_ERROR_MAX - used), format,
-			  arguments);
-		va_end(arguments);
-	}
-	return -EINVAL;
-}
-
-static int check_numbers(struct config *config, struct check *check)
+static int check_numbers(struct config *config, struct config_check *check)
 {
 	bool given;
 
@@ -66,21 +42,24 @@ static int check_numbers(struct config *config, struct check *check)
 			*value = given ? 0 : number->fallback;
 		}
 		if (*value < number->min || *value > number->max)
-			return refuse(check, number->path, "is %u, expected %u to %u", *value,
-				      number->min, number->max);
+			return config_refuse(check, number->path, "is %u, expected %u to %u",
+					     *value, number->min, number->max);
 	}
 	if (config->dataplane.media_port_min + 1 >= config->dataplane.media_port_max)
-		return refuse(check, "dataplane.media_port_max",
-			      "is %u, expected more than media_port_min (%u) + 1",
-			      config->dataplane.media_port_max, config->dataplane.media_port_min);
+		return config_refuse(check, "dataplane.media_port_max",
+				     "is %u, expected more than media_port_min (%u) + 1",
+				     config->dataplane.media_port_max,
+				     config->dataplane.media_port_min);
 	if (config->dataplane.fork_ring_mb & (config->dataplane.fork_ring_mb - 1))
-		return refuse(check, "dataplane.fork_ring_mb", "is %u, expected a power of two",
-			      config->dataplane.fork_ring_mb);
+		return config_refuse(check, "dataplane.fork_ring_mb",
+				     "is %u, expected a power of two",
+				     config->dataplane.fork_ring_mb);
 	return 0;
 }
 
 /* An address literal, with "/prefix" on owned ports. */
-static int check_address(struct check *check, const char *path, const char *text, bool with_prefix)
+static int check_address(struct config_check *check, const char *path, const char *text,
+			 bool with_prefix)
 {
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);
@@ -89,13 +68,13 @@ static int check_address(struct check *check, const char *path, const char *text
 	char *end;
 
 	if (address_parse(&address, text, len) < 0 || (slash && !with_prefix))
-		return refuse(check, path, "is \"%s\", expected an IPv4 or IPv6 address%s", text,
-			      with_prefix ? " with /prefix" : "");
+		return config_refuse(check, path, "is \"%s\", expected an IPv4 or IPv6 address%s",
+				     text, with_prefix ? " with /prefix" : "");
 	if (!with_prefix)
 		return 0;
 	prefix = slash && isdigit((unsigned char)slash[1]) ? strtoul(slash + 1, &end, 10) : 129;
 	if (prefix > (address_is_v4(&address) ? 32 : 128) || *end)
-		return refuse(check, path, "is \"%s\", expected ADDRESS/PREFIX", text);
+		return config_refuse(check, path, "is \"%s\", expected ADDRESS/PREFIX", text);
 	return 0;
 }
 
@@ -104,7 +83,7 @@ static bool port_is_owned(const struct config_port *port)
 	return port->kind >= CONFIG_PORT_TAP;
 }
 
-static int check_ports(const struct config_dataplane *dataplane, struct check *check)
+static int check_ports(const struct config_dataplane *dataplane, struct config_check *check)
 {
 	char path[96];
 
@@ -119,14 +98,15 @@ static int check_ports(const struct config_dataplane *dataplane, struct check *c
 		snprintf(path, sizeof(path), "dataplane.ports.%u", i);
 		if (port_is_owned(port) && port->kind != CONFIG_PORT_NULL &&
 		    port->addresses_count == 0)
-			return refuse(
+			return config_refuse(
 				check, path,
 				"has no addresses, expected some (an owned port has none of the "
 				"kernel's)");
 		for (uint32_t j = 0; j < i; j++) {
 			if (strcmp(dataplane->ports[j].name, port->name) == 0)
-				return refuse(check, path, "has the name \"%s\" of another port",
-					      port->name);
+				return config_refuse(check, path,
+						     "has the name \"%s\" of another port",
+						     port->name);
 		}
 	}
 	for (uint32_t i = 0; i < dataplane->interfaces_count; i++) {
@@ -150,7 +130,7 @@ static bool is_hex(const char *text, size_t len)
 	return strlen(text) == len && strspn(text, "0123456789abcdef") == len;
 }
 
-static int check_users(const struct config_control *control, struct check *check)
+static int check_users(const struct config_control *control, struct config_check *check)
 {
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+*#";
@@ -162,33 +142,35 @@ static int check_users(const struct config_control *control, struct check *check
 		snprintf(path, sizeof(path), "control.users.%u.extension", i);
 		if (user->extension[strspn(user->extension, allowed)] ||
 		    strlen(user->extension) > 64)
-			return refuse(check, path,
-				      "is \"%s\", expected at most 64 letters, digits and -_.+*#",
-				      user->extension);
+			return config_refuse(
+				check, path,
+				"is \"%s\", expected at most 64 letters, digits and -_.+*#",
+				user->extension);
 		snprintf(path, sizeof(path), "control.users.%u.md5", i);
 		if (user->md5 && !is_hex(user->md5, 32))
-			return refuse(
+			return config_refuse(
 				check, path,
 				"expected 32 lower-case hexadecimal digits (tandemctl digest)");
 		snprintf(path, sizeof(path), "control.users.%u.sha256", i);
 		if (user->sha256 && !is_hex(user->sha256, 64))
-			return refuse(
+			return config_refuse(
 				check, path,
 				"expected 64 lower-case hexadecimal digits (tandemctl digest)");
 		snprintf(path, sizeof(path), "control.users.%u", i);
 		if (!user->md5 && !user->sha256)
-			return refuse(check, path,
-				      "has no digest, expected md5 or sha256 (tandemctl digest)");
+			return config_refuse(
+				check, path,
+				"has no digest, expected md5 or sha256 (tandemctl digest)");
 	}
 	return 0;
 }
 
-static int check_endpoint(struct check *check, const char *path, const char *text)
+static int check_endpoint(struct config_check *check, const char *path, const char *text)
 {
 	struct endpoint endpoint;
 
 	if (text && endpoint_parse(&endpoint, text, strlen(text)) < 0)
-		return refuse(check, path, "is \"%s\", expected ADDRESS:PORT", text);
+		return config_refuse(check, path, "is \"%s\", expected ADDRESS:PORT", text);
 	return 0;
 }
 
@@ -206,17 +188,18 @@ static bool is_listen(const char *text)
 	return false;
 }
 
-static int check_tls(const struct config_tls *tls, struct check *check)
+static int check_tls(const struct config_tls *tls, struct config_check *check)
 {
 	if (!tls->certificate != !tls->key)
-		return refuse(check, "control.tls", "lacks a key, expected certificate and key");
+		return config_refuse(check, "control.tls",
+				     "lacks a key, expected certificate and key");
 	if (tls->verify_clients != CONFIG_VERIFY_CLIENTS_NONE && !tls->ca)
-		return refuse(check, "control.tls.verify_clients",
-			      "needs somebody to trust, expected ca too");
+		return config_refuse(check, "control.tls.verify_clients",
+				     "needs somebody to trust, expected ca too");
 	return 0;
 }
 
-static int check_security(const struct config_security *security, struct check *check)
+static int check_security(const struct config_security *security, struct config_check *check)
 {
 	char path[96];
 
@@ -229,27 +212,27 @@ static int check_security(const struct config_security *security, struct check *
 	return 0;
 }
 
-static int check_control(struct config_control *control, struct check *check)
+static int check_control(struct config_control *control, struct config_check *check)
 {
 	char path[96];
 
 	for (uint32_t i = 0; i < control->listen_count; i++) {
 		snprintf(path, sizeof(path), "control.listen.%u", i);
 		if (!is_listen(control->listen[i]))
-			return refuse(check, path,
-				      "is \"%s\", expected udp, tcp, tls, ws or wss, then "
-				      ":ADDRESS:PORT",
-				      control->listen[i]);
+			return config_refuse(check, path,
+					     "is \"%s\", expected udp, tcp, tls, ws or wss, then "
+					     ":ADDRESS:PORT",
+					     control->listen[i]);
 	}
 	if (strncmp(control->records, "sqlite:", 7) != 0 &&
 	    strncmp(control->records, "postgresql://", 13) != 0)
-		return refuse(check, "control.records",
-			      "is \"%s\", expected sqlite:PATH or postgresql://…",
-			      control->records);
+		return config_refuse(check, "control.records",
+				     "is \"%s\", expected sqlite:PATH or postgresql://…",
+				     control->records);
 	if (control->admin_sha256 && !is_hex(control->admin_sha256, 64))
-		return refuse(check, "control.admin_sha256",
-			      "expected 64 lower-case hexadecimal digits "
-			      "(tandemctl secret)");
+		return config_refuse(check, "control.admin_sha256",
+				     "expected 64 lower-case hexadecimal digits "
+				     "(tandemctl secret)");
 	if (check_endpoint(check, "control.http", control->http) < 0)
 		return -EINVAL;
 	return check_security(&control->security, check) < 0 || check_users(control, check) < 0
@@ -257,13 +240,13 @@ static int check_control(struct config_control *control, struct check *check)
 		       : config_check_trunks(control, check->file_path, check->error);
 }
 
-static int check_store(const struct config_store *store, struct check *check)
+static int check_store(const struct config_store *store, struct config_check *check)
 {
 	if (store->kind == CONFIG_STORE_S3 &&
 	    (!store->endpoint || !store->bucket || !store->access_key || !store->secret_key))
-		return refuse(check, "recorder.store",
-			      "of kind s3 lacks something, expected endpoint, bucket, "
-			      "access_key and secret_key");
+		return config_refuse(check, "recorder.store",
+				     "of kind s3 lacks something, expected endpoint, bucket, "
+				     "access_key and secret_key");
 	return 0;
 }
 
@@ -334,7 +317,7 @@ static int fill_defaults(struct config *config)
 	return rc;
 }
 
-static int complete(struct config *config, struct check *check)
+static int complete(struct config *config, struct config_check *check)
 {
 	int rc = check_tls(&config->control.tls, check);
 
@@ -346,8 +329,9 @@ static int complete(struct config *config, struct check *check)
 		return rc;
 	}
 	if (log_level_parse(config->log_level_text, &config->log_level) < 0)
-		return refuse(check, "log_level", "is \"%s\", expected error, warn, info or debug",
-			      config->log_level_text);
+		return config_refuse(check, "log_level",
+				     "is \"%s\", expected error, warn, info or debug",
+				     config->log_level_text);
 	rc = check_numbers(config, check);
 	rc = rc ? rc : check_ports(&config->dataplane, check);
 	rc = rc ? rc : check_endpoint(check, "dataplane.ng_udp", config->dataplane.ng_udp);
@@ -358,7 +342,7 @@ static int complete(struct config *config, struct check *check)
 
 int config_load(const char *path, struct config **out, char error[CONFIG_ERROR_MAX])
 {
-	struct check check = {.file_path = path, .error = error};
+	struct config_check check = {.file_path = path, .error = error};
 	struct config *config = NULL;
 	FILE *file = fopen(path, "rb");
 	cyaml_err_t failed;

@@ -2,6 +2,8 @@
  * expected there. */
 #include "dataplane/base/config_explain.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +81,22 @@ int config_line_of(const char *file_path, const char *path, bool *whole)
 	*whole = node != NULL;
 	yaml_document_delete(&document);
 	return line;
+}
+
+int config_refuse(struct config_check *check, const char *path, const char *format, ...)
+{
+	va_list arguments;
+	bool whole;
+	int used = snprintf(check->error, CONFIG_ERROR_MAX, "%s:%d: %s ", check->file_path,
+			    config_line_of(check->file_path, path, &whole), path);
+
+	if (used > 0 && used < CONFIG_ERROR_MAX) {
+		va_start(arguments, format);
+		vsnprintf(check->error + used, (size_t)(CONFIG_ERROR_MAX - used), format,
+			  arguments);
+		va_end(arguments);
+	}
+	return -EINVAL;
 }
 
 /* ---- the walk along the schema ---- */

@@ -14,3 +14,13 @@ int config_line_of(const char *file_path, const char *path, bool *whole);
  * expected what". False when it finds none (the file then failed for another reason). */
 bool config_explain(const char *file_path, const cyaml_schema_value_t *schema,
 		    char error[CONFIG_ERROR_MAX]);
+
+/* A check of what a read configuration means. */
+struct config_check {
+	const char *file_path;
+	char *error; /* CONFIG_ERROR_MAX bytes */
+};
+
+/* Writes "FILE:LINE: PATH what is wrong" and returns -EINVAL. */
+int config_refuse(struct config_check *check, const char *path, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));

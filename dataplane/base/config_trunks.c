@@ -4,7 +4,6 @@
 #include "dataplane/base/config_explain.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,28 +11,6 @@
 #define NAME_MAX_BYTES   31
 #define NUMBER_MAX_BYTES 47
 #define PATH_MAX_BYTES   96
-
-struct check {
-	const char *file_path;
-	char *error;
-};
-
-static int __attribute__((format(printf, 3, 4)))
-refuse(struct check *check, const char *path, const char *format, ...)
-{
-	va_list arguments;
-	bool whole;
-	int used = snprintf(check->error, CONFIG_ERROR_MAX, "%s:%d: %s ", check->file_path,
-			    config_line_of(check->file_path, path, &whole), path);
-
-	if (used > 0 && used < CONFIG_ERROR_MAX) {
-		va_start(arguments, format);
-		vsnprintf(check->error + used, (size_t)(CONFIG_ERROR_MAX - used), format,
-			  arguments);
-		va_end(arguments);
-	}
-	return -EINVAL;
-}
 
 static bool is_hex(const char *text, size_t len)
 {
@@ -76,27 +53,28 @@ static bool is_made_of(const char *text, const char *allowed, size_t most)
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
-static int check_secret(const struct config_trunk *trunk, const char *path, struct check *check)
+static int check_secret(const struct config_trunk *trunk, const char *path,
+			struct config_check *check)
 {
 	bool ha1 = trunk->md5 || trunk->sha256;
 
 	if (trunk->password && trunk->password_file)
-		return refuse(check, path, "has password and password_file, expected one");
+		return config_refuse(check, path, "has password and password_file, expected one");
 	if ((trunk->md5 && !is_hex(trunk->md5, 32)) ||
 	    (trunk->sha256 && !is_hex(trunk->sha256, 64)))
-		return refuse(check, path,
-			      "has a digest that is none, expected 32 (md5) or 64 (sha256) "
-			      "lower-case hexadecimal digits");
+		return config_refuse(check, path,
+				     "has a digest that is none, expected 32 (md5) or 64 (sha256) "
+				     "lower-case hexadecimal digits");
 	if (ha1 && !trunk->realm)
-		return refuse(check, path, "has md5 or sha256, expected realm beside it");
+		return config_refuse(check, path, "has md5 or sha256, expected realm beside it");
 	if ((ha1 || trunk->password || trunk->password_file) && !trunk->auth_user)
-		return refuse(check, path, "has credentials, expected user");
+		return config_refuse(check, path, "has credentials, expected user");
 	if (trunk->registers && !trunk->user)
-		return refuse(check, path, "registers, expected user");
+		return config_refuse(check, path, "registers, expected user");
 	return 0;
 }
 
-static int check_trunk(const struct config_control *control, uint32_t i, struct check *check)
+static int check_trunk(const struct config_control *control, uint32_t i, struct config_check *check)
 {
 	const struct config_trunk *trunk = &control->trunks[i];
 	char path[PATH_MAX_BYTES];
@@ -104,35 +82,38 @@ static int check_trunk(const struct config_control *control, uint32_t i, struct 
 
 	snprintf(path, sizeof(path), "control.trunks.%u.name", i);
 	if (!is_made_of(trunk->name, LETTERS, NAME_MAX_BYTES))
-		return refuse(check, path, "is \"%s\", expected at most %d letters, digits and -_.",
-			      trunk->name, NAME_MAX_BYTES);
+		return config_refuse(check, path,
+				     "is \"%s\", expected at most %d letters, digits and -_.",
+				     trunk->name, NAME_MAX_BYTES);
 	for (uint32_t j = 0; j < i; j++)
 		if (strcmp(control->trunks[j].name, trunk->name) == 0)
-			return refuse(check, path, "is \"%s\", the name of another trunk",
-				      trunk->name);
+			return config_refuse(check, path, "is \"%s\", the name of another trunk",
+					     trunk->name);
 	snprintf(path, sizeof(path), "control.trunks.%u.host", i);
 	if (!is_made_of(trunk->host, LETTERS ":", 253))
-		return refuse(check, path, "is \"%s\", expected a name or an address", trunk->host);
+		return config_refuse(check, path, "is \"%s\", expected a name or an address",
+				     trunk->host);
 	snprintf(path, sizeof(path), "control.trunks.%u.port", i);
 	if (trunk->port > 65535)
-		return refuse(check, path, "is %u, expected 0 to 65535", trunk->port);
+		return config_refuse(check, path, "is %u, expected 0 to 65535", trunk->port);
 	snprintf(path, sizeof(path), "control.trunks.%u.expires_s", i);
 	if (trunk->expires_s < 10 || trunk->expires_s > 86400)
-		return refuse(check, path, "is %u, expected 10 to 86400", trunk->expires_s);
+		return config_refuse(check, path, "is %u, expected 10 to 86400", trunk->expires_s);
 	snprintf(path, sizeof(path), "control.trunks.%u.options_s", i);
 	if (trunk->options_s > 3600)
-		return refuse(check, path, "is %u, expected 1 to 3600", trunk->options_s);
+		return config_refuse(check, path, "is %u, expected 1 to 3600", trunk->options_s);
 	for (uint32_t j = 0; j < trunk->match_count; j++) {
 		snprintf(path, sizeof(path), "control.trunks.%u.match.%u", i, j);
 		if (address_parse(&address, trunk->match[j], strlen(trunk->match[j])) < 0)
-			return refuse(check, path, "is \"%s\", expected an IPv4 or IPv6 address",
-				      trunk->match[j]);
+			return config_refuse(check, path,
+					     "is \"%s\", expected an IPv4 or IPv6 address",
+					     trunk->match[j]);
 	}
 	snprintf(path, sizeof(path), "control.trunks.%u", i);
 	return check_secret(trunk, path, check);
 }
 
-static int check_route(const struct config_control *control, uint32_t i, struct check *check)
+static int check_route(const struct config_control *control, uint32_t i, struct config_check *check)
 {
 	static const char digits[] = "0123456789+*#";
 	const struct config_route *route = &control->routes[i];
@@ -141,22 +122,24 @@ static int check_route(const struct config_control *control, uint32_t i, struct 
 	snprintf(path, sizeof(path), "control.routes.%u", i);
 	if ((route->prefix[0] && !is_made_of(route->prefix, digits, NUMBER_MAX_BYTES)) ||
 	    (route->prepend[0] && !is_made_of(route->prepend, digits, NUMBER_MAX_BYTES)))
-		return refuse(check, path,
-			      "has a prefix or prepend that is none, expected digits, + * #");
+		return config_refuse(
+			check, path,
+			"has a prefix or prepend that is none, expected digits, + * #");
 	if (route->strip > NUMBER_MAX_BYTES)
-		return refuse(check, path, "strips %u, expected 0 to %d", route->strip,
-			      NUMBER_MAX_BYTES);
+		return config_refuse(check, path, "strips %u, expected 0 to %d", route->strip,
+				     NUMBER_MAX_BYTES);
 	for (uint32_t j = 0; j < control->trunks_count; j++)
 		if (strcmp(control->trunks[j].name, route->trunk) == 0)
 			return 0;
-	return refuse(check, path, "leads to \"%s\", expected the name of a trunk", route->trunk);
+	return config_refuse(check, path, "leads to \"%s\", expected the name of a trunk",
+			     route->trunk);
 }
 
 int config_check_trunks(const struct config_control *control, const char *file_path,
 			char error[CONFIG_ERROR_MAX])
 {
-	struct check its = {.file_path = file_path, .error = error};
-	struct check *check = &its;
+	struct config_check its = {.file_path = file_path, .error = error};
+	struct config_check *check = &its;
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < control->trunks_count; i++)
@@ -169,7 +152,7 @@ int config_check_trunks(const struct config_control *control, const char *file_p
 
 		snprintf(path, sizeof(path), "control.dids.%u", i);
 		if (strlen(did->number) > NUMBER_MAX_BYTES || strlen(did->extension) > 63)
-			rc = refuse(check, path, "is too long, expected a number");
+			rc = config_refuse(check, path, "is too long, expected a number");
 	}
 	return rc;
 }

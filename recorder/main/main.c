@@ -1,97 +1,17 @@
-/* tandem-recorder: what the dataplane forks becomes files in the object store. Arguments, signals
- * and identity; the wiring is in recorder.c. */
-#include "dataplane/base/config.h"
+/* tandem-recorder: what the dataplane forks becomes files in the object store. Signals are here;
+ * the wiring is in recorder.c. */
+#include "dataplane/base/daemon.h"
 #include "dataplane/base/log.h"
 #include "recorder/main/recorder.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/types.h>
-#include <unistd.h>
 
-#define CONFIG_DEFAULT "/etc/tandem/tandem.yaml"
-
-static const char help[] =
-	"usage: tandem-recorder [--config FILE] [--check]\n"
-	"Takes what the dataplane forks, keeps it in a spool, builds one file for each recording\n"
-	"and puts it into the object store.\n"
-	"\n"
-	"  -c, --config FILE   configuration (default " CONFIG_DEFAULT ")\n"
-	"      --check         read the configuration, say whether it is right, and end\n"
-	"  -h, --help          this text\n"
-	"  -V, --version       version\n"
-	"\n"
-	"exit: 0 stopped by a signal (or the check passed), 1 could not start, 2 usage\n";
-
-struct options {
-	const char *config;
-	bool check;
+static const struct daemon_words words = {
+	.program = "tandem-recorder",
+	.version = TANDEM_VERSION,
+	.about = "Takes what the dataplane forks, keeps it in a spool, builds one file for each "
+		 "recording\nand puts it into the object store.\n",
 };
-
-/* -1 = go on, else the exit status. */
-static int options_parse(struct options *options, int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'k'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			options->config = optarg;
-			break;
-		case 'k':
-			options->check = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return 0;
-		case 'V':
-			puts("tandem-recorder " TANDEM_VERSION);
-			return 0;
-		default:
-			fputs(help, stderr);
-			return 2;
-		}
-	}
-	if (optind == argc)
-		return -1;
-	fprintf(stderr, "tandem-recorder: unexpected argument %s\n", argv[optind]);
-	return 2;
-}
-
-/* To the configured user, when started by root. */
-static int identity_drop(const struct config *config)
-{
-	const struct passwd *entry;
-
-	if (geteuid() != 0 || !config->user)
-		return 0;
-	errno = 0;
-	entry = getpwnam(config->user);
-	if (!entry) {
-		log_error("user %s: %s", config->user, errno ? strerror(errno) : "no such user");
-		return -ENOENT;
-	}
-	if (initgroups(entry->pw_name, entry->pw_gid) || setgid(entry->pw_gid) ||
-	    setuid(entry->pw_uid)) {
-		log_error("user %s: %s", config->user, strerror(errno));
-		return -errno;
-	}
-	return prctl(PR_SET_DUMPABLE, 1) ? -errno : 0;
-}
 
 static volatile sig_atomic_t stop_wanted;
 
@@ -129,26 +49,14 @@ static int recorder_run(const struct config *config)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.config = CONFIG_DEFAULT};
-	char error[CONFIG_ERROR_MAX];
+	const char *config_path;
 	struct config *config;
-	int rc = options_parse(&options, argc, argv);
+	int rc = daemon_begin(argc, argv, &words, &config, &config_path);
 
-	if (rc >= 0)
+	if (rc != DAEMON_GO_ON)
 		return rc;
-	log_init("tandem-recorder", LOG_LEVEL_INFO);
-	if (config_load(options.config, &config, error) < 0) {
-		fprintf(stderr, "tandem-recorder: %s\n", error);
-		return 1;
-	}
-	if (options.check) {
-		printf("%s: right\n", options.config);
-		config_free(config);
-		return 0;
-	}
-	log_init("tandem-recorder", config->log_level);
 	signals_take();
-	rc = identity_drop(config);
+	rc = daemon_drop_identity(config);
 	if (rc == 0)
 		rc = recorder_run(config);
 	config_free(config);

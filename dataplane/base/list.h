@@ -14,7 +14,9 @@ struct list {
 };
 
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
-#define list_each(node, head)          for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
+
+#define list_each(node, head) for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
+
 /* Safe against removal of the node at hand. */
 #define list_each_safe(node, after, head)                                                          \
 	for ((node) = (head)->next, (after) = (node)->next; (node) != (head);                      \

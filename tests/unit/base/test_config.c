@@ -97,89 +97,87 @@ static void given_fields_are_read(void **state)
 	config_free(config);
 }
 
+static const struct {
+	const char *text, *error;
+} wrong_lines[] = {
+	{"run_dir: /r\nbogus: 1\n",
+	 ":2: holds the unknown key \"bogus\", expected run_dir, data_dir, user, "
+	 "log_level, dataplane, recorder, control"},
+	{"dataplane:\n  sessions: 0\n", ":2: dataplane.sessions is 0, expected 1 to 1000000"},
+	{"dataplane:\n  spin: maybe\n", ":2: dataplane.spin is \"maybe\", expected true, false"},
+	{"dataplane:\n  workers: 99\n", ":2: dataplane.workers is 99, expected 1 to 16"},
+	{"dataplane:\n  workers: two\n",
+	 ":2: dataplane.workers is \"two\", expected a whole number"},
+	{"dataplane:\n  workers: 99999999999\n",
+	 ":2: dataplane.workers is \"99999999999\", expected a whole number"},
+	{"dataplane:\n  ports:\n    - device: lo\n      kind: x\n",
+	 ":4: dataplane.ports.0.kind is \"x\", expected auto, af_xdp, af_packet, tap, "
+	 "memif, pci, null"},
+	{"dataplane:\n  ports:\n    - kind: tap\n",
+	 ":3: dataplane.ports.0 lacks a key, expected device"},
+	{"dataplane:\n  ports:\n    - device: t\n      kind: tap\n      addresses: "
+	 "[10.0.0.1]\n",
+	 ":5: dataplane.ports.0.addresses.0 is \"10.0.0.1\", expected ADDRESS/PREFIX"},
+	{"dataplane:\n  ports:\n    - device: lo\n    - device: lo\n",
+	 ":4: dataplane.ports.1 has the name \"lo\" of another port"},
+	{"dataplane:\n  fork_ring_mb: 3\n",
+	 ":2: dataplane.fork_ring_mb is 3, expected a power of two"},
+	{"control:\n  listen: ['sctp:1.2.3.4:5060']\n",
+	 ":2: control.listen.0 is \"sctp:1.2.3.4:5060\", expected udp, tcp, tls, ws "
+	 "or wss, then :ADDRESS:PORT"},
+	{"control:\n  listen: ['udp:0.0.0.0:5060', 'wss:1.2.3.4']\n",
+	 ":2: control.listen.1 is \"wss:1.2.3.4\", expected udp, tcp, tls, ws or wss, then "
+	 ":ADDRESS:PORT"},
+	{"control:\n  tls:\n    certificate: /c\n",
+	 ":3: control.tls lacks a key, expected certificate and key"},
+	{"control:\n  tls:\n    verify_clients: require\n",
+	 ":3: control.tls.verify_clients needs somebody to trust, expected ca too"},
+	{"control:\n  tls:\n    verify_clients: maybe\n",
+	 ":3: control.tls.verify_clients is \"maybe\", expected none, optional, require"},
+	{"control:\n  records: mysql\n",
+	 ":2: control.records is \"mysql\", expected sqlite:PATH or postgresql://…"},
+	{"control:\n  users:\n    - extension: '1 2'\n      md5: "
+	 "0123456789abcdef0123456789abcdef\n",
+	 ":3: control.users.0.extension is \"1 2\", expected at most 64 letters, digits "
+	 "and -_.+*#"},
+	{"control:\n  users:\n    - extension: 1\n",
+	 ":3: control.users.0 has no digest, expected md5 or sha256 (tandemctl digest)"},
+	{"control:\n  trunks:\n    - {name: a b, host: h}\n",
+	 ":3: control.trunks.0.name is \"a b\", expected at most 31 letters, digits and "
+	 "-_."},
+	{"control:\n  trunks:\n    - {name: a, host: h}\n    - {name: a, host: i}\n",
+	 ":4: control.trunks.1.name is \"a\", the name of another trunk"},
+	{"control:\n  trunks:\n    - {name: a, host: h, register: true}\n",
+	 ":3: control.trunks.0 registers, expected user"},
+	{"control:\n  trunks:\n    - {name: a, host: h, user: u, md5: "
+	 "00000000000000000000000000000000}\n",
+	 ":3: control.trunks.0 has md5 or sha256, expected realm beside it"},
+	{"control:\n  trunks:\n    - {name: a, host: h, match: [x]}\n",
+	 ":3: control.trunks.0.match.0 is \"x\", expected an IPv4 or IPv6 address"},
+	{"control:\n  routes:\n    - {prefix: \"0\", trunk: a}\n",
+	 ":3: control.routes.0 leads to \"a\", expected the name of a trunk"},
+	{"control:\n  security:\n    allow: [10.0.0.0/8, 10.0.0.0/33]\n",
+	 ":3: control.security.allow.1 is \"10.0.0.0/33\", expected ADDRESS/PREFIX"},
+	{"control:\n  security: {allow: [here]}\n",
+	 ":2: control.security.allow.0 is \"here\", expected an IPv4 or IPv6 address"},
+	{"control:\n  security:\n    failures: 0\n",
+	 ":3: control.security.failures is 0, expected 1 to 10000"},
+	{"control:\n  calls_per_second: 0\n",
+	 ":2: control.calls_per_second is 0, expected 1 to 1000000"},
+	{"log_level: loud\n", ":1: log_level is \"loud\", expected error, warn, info or debug"},
+	{"dataplane: 5\n", ":1: dataplane is \"5\", expected a section"},
+	{"", ":1: the file is empty, expected sections"},
+};
+
 static void wrong_lines_are_refused_with_line_and_expectation(void **state)
 {
-	static const struct {
-		const char *text, *error;
-	} rows[] = {
-		{"run_dir: /r\nbogus: 1\n",
-		 ":2: holds the unknown key \"bogus\", expected run_dir, data_dir, user, "
-		 "log_level, dataplane, recorder, control"},
-		{"dataplane:\n  sessions: 0\n",
-		 ":2: dataplane.sessions is 0, expected 1 to 1000000"},
-		{"dataplane:\n  spin: maybe\n",
-		 ":2: dataplane.spin is \"maybe\", expected true, false"},
-		{"dataplane:\n  workers: 99\n", ":2: dataplane.workers is 99, expected 1 to 16"},
-		{"dataplane:\n  workers: two\n",
-		 ":2: dataplane.workers is \"two\", expected a whole number"},
-		{"dataplane:\n  workers: 99999999999\n",
-		 ":2: dataplane.workers is \"99999999999\", expected a whole number"},
-		{"dataplane:\n  ports:\n    - device: lo\n      kind: x\n",
-		 ":4: dataplane.ports.0.kind is \"x\", expected auto, af_xdp, af_packet, tap, "
-		 "memif, pci, null"},
-		{"dataplane:\n  ports:\n    - kind: tap\n",
-		 ":3: dataplane.ports.0 lacks a key, expected device"},
-		{"dataplane:\n  ports:\n    - device: t\n      kind: tap\n      addresses: "
-		 "[10.0.0.1]\n",
-		 ":5: dataplane.ports.0.addresses.0 is \"10.0.0.1\", expected ADDRESS/PREFIX"},
-		{"dataplane:\n  ports:\n    - device: lo\n    - device: lo\n",
-		 ":4: dataplane.ports.1 has the name \"lo\" of another port"},
-		{"dataplane:\n  fork_ring_mb: 3\n",
-		 ":2: dataplane.fork_ring_mb is 3, expected a power of two"},
-		{"control:\n  listen: ['sctp:1.2.3.4:5060']\n",
-		 ":2: control.listen.0 is \"sctp:1.2.3.4:5060\", expected udp, tcp, tls, ws "
-		 "or wss, then :ADDRESS:PORT"},
-		{"control:\n  listen: ['udp:0.0.0.0:5060', 'wss:1.2.3.4']\n",
-		 ":2: control.listen.1 is \"wss:1.2.3.4\", expected udp, tcp, tls, ws or wss, then "
-		 ":ADDRESS:PORT"},
-		{"control:\n  tls:\n    certificate: /c\n",
-		 ":3: control.tls lacks a key, expected certificate and key"},
-		{"control:\n  tls:\n    verify_clients: require\n",
-		 ":3: control.tls.verify_clients needs somebody to trust, expected ca too"},
-		{"control:\n  tls:\n    verify_clients: maybe\n",
-		 ":3: control.tls.verify_clients is \"maybe\", expected none, optional, require"},
-		{"control:\n  records: mysql\n",
-		 ":2: control.records is \"mysql\", expected sqlite:PATH or postgresql://…"},
-		{"control:\n  users:\n    - extension: '1 2'\n      md5: "
-		 "0123456789abcdef0123456789abcdef\n",
-		 ":3: control.users.0.extension is \"1 2\", expected at most 64 letters, digits "
-		 "and -_.+*#"},
-		{"control:\n  users:\n    - extension: 1\n",
-		 ":3: control.users.0 has no digest, expected md5 or sha256 (tandemctl digest)"},
-		{"control:\n  trunks:\n    - {name: a b, host: h}\n",
-		 ":3: control.trunks.0.name is \"a b\", expected at most 31 letters, digits and "
-		 "-_."},
-		{"control:\n  trunks:\n    - {name: a, host: h}\n    - {name: a, host: i}\n",
-		 ":4: control.trunks.1.name is \"a\", the name of another trunk"},
-		{"control:\n  trunks:\n    - {name: a, host: h, register: true}\n",
-		 ":3: control.trunks.0 registers, expected user"},
-		{"control:\n  trunks:\n    - {name: a, host: h, user: u, md5: "
-		 "00000000000000000000000000000000}\n",
-		 ":3: control.trunks.0 has md5 or sha256, expected realm beside it"},
-		{"control:\n  trunks:\n    - {name: a, host: h, match: [x]}\n",
-		 ":3: control.trunks.0.match.0 is \"x\", expected an IPv4 or IPv6 address"},
-		{"control:\n  routes:\n    - {prefix: \"0\", trunk: a}\n",
-		 ":3: control.routes.0 leads to \"a\", expected the name of a trunk"},
-		{"control:\n  security:\n    allow: [10.0.0.0/8, 10.0.0.0/33]\n",
-		 ":3: control.security.allow.1 is \"10.0.0.0/33\", expected ADDRESS/PREFIX"},
-		{"control:\n  security: {allow: [here]}\n",
-		 ":2: control.security.allow.0 is \"here\", expected an IPv4 or IPv6 address"},
-		{"control:\n  security:\n    failures: 0\n",
-		 ":3: control.security.failures is 0, expected 1 to 10000"},
-		{"control:\n  calls_per_second: 0\n",
-		 ":2: control.calls_per_second is 0, expected 1 to 1000000"},
-		{"log_level: loud\n",
-		 ":1: log_level is \"loud\", expected error, warn, info or debug"},
-		{"dataplane: 5\n", ":1: dataplane is \"5\", expected a section"},
-		{"", ":1: the file is empty, expected sections"},
-	};
 	char error[CONFIG_ERROR_MAX];
 	struct config *config;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(load(rows[i].text, &config, error), -EINVAL);
-		assert_string_equal(error, rows[i].error);
+	for (size_t i = 0; i < sizeof(wrong_lines) / sizeof(wrong_lines[0]); i++) {
+		assert_int_equal(load(wrong_lines[i].text, &config, error), -EINVAL);
+		assert_string_equal(error, wrong_lines[i].error);
 	}
 }
 

@@ -90,11 +90,29 @@ static int take_common(struct ctl *ctl, int argc, char **argv, bool *help)
 
 /* ---- help ---- */
 
-static int print_help(FILE *out)
+static bool begins_with_word(const char *name, const char *word)
 {
-	fprintf(out, "Usage: tandemctl COMMAND [arguments] [options]\n\nCommands:\n");
+	size_t n = strlen(word);
+
+	return strncmp(name, word, n) == 0 && (name[n] == ' ' || name[n] == '\0');
+}
+
+static bool is_group(const char *word)
+{
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
+		if (begins_with_word(commands[i].name, word))
+			return true;
+	return false;
+}
+
+/* All commands, or those of a group ("rec"). */
+static int print_help(FILE *out, const char *group)
+{
+	fprintf(out, "Usage: tandemctl %s%s [arguments] [options]\n\nCommands:\n",
+		group ? group : "", group ? " COMMAND" : "COMMAND");
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!group || begins_with_word(commands[i].name, group))
+			fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n%s\n%s", common_options, exit_codes);
 	return out == stdout ? EXIT_DONE : EXIT_USAGE;
 }
@@ -168,9 +186,16 @@ int main(int argc, char **argv)
 		return cmd_version(&ctl, 0, NULL);
 	command = find_command(argc, argv, &words);
 	if (!command) {
-		if (argc > 0)
-			say(EXIT_USAGE, "no such command: %s", argv[0]);
-		return print_help(help && argc == 0 ? stdout : stderr);
+		const char *group = argc > 0 && is_group(argv[0]) ? argv[0] : NULL;
+
+		if (help && (argc == 0 || (group && argc == 1)))
+			return print_help(stdout, group);
+		if (group && argc == 1)
+			say(EXIT_USAGE, "%s lacks its second word", group);
+		else if (argc > 0)
+			say(EXIT_USAGE, "no such command: %s%s%s", argv[0], group ? " " : "",
+			    group ? argv[1] : "");
+		return print_help(stderr, group);
 	}
 	if (help)
 		return print_command_help(command);

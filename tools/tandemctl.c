@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{"ban add", "ADDRESS [--for TIME]", "ban an address (IPv6: its /64)",
 	 "  --for TIME   90, 90s, 15m, 2h or 7d; without it, until it is lifted\n", cmd_ban_add},
 	{"ban lift", "ADDRESS", "let an address in again, its past forgotten", NULL, cmd_ban_lift},
+	{"trunks", "", "trunks: up, registered, how many calls", NULL, cmd_trunks},
 	{"cdr", "[find] [--from T] [--to T] [--number N] [--limit N] [ID]",
 	 "calls that are over, newest first; ID shows one in full",
 	 "  --from T     started at or after T\n"

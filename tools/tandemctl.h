@@ -114,6 +114,7 @@ int cmd_reg(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_list(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_add(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_lift(struct ctl *ctl, int argc, char **argv);
+int cmd_trunks(struct ctl *ctl, int argc, char **argv);
 int cmd_cdr(struct ctl *ctl, int argc, char **argv);
 int cmd_rec_list(struct ctl *ctl, int argc, char **argv);
 int cmd_rec_get(struct ctl *ctl, int argc, char **argv);

@@ -32,6 +32,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/calls", get_calls},
 	{"DELETE", "/v1/calls/", delete_call},
 	{"GET", "/v1/registrations", get_registrations},
+	{"GET", "/v1/trunks", get_trunks},
 	{"GET", "/v1/cdrs", get_cdrs},
 	{"GET", "/v1/cdrs/", get_cdr},
 	{"GET", "/v1/recordings", get_recordings},

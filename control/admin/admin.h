@@ -7,6 +7,7 @@
  *   GET    /v1/calls               GET /v1/cdrs?limit=&from=&to=&number=      GET /v1/cdrs/ID
  *   DELETE /v1/calls/ID            GET /v1/recordings?limit=&from=&to=&number=&call=
  *   GET    /v1/bans                PUT /v1/bans/ADDRESS?for_s=             DELETE /v1/bans/ADDRESS
+ *   GET    /v1/trunks
  *   POST   /v1/reload              GET /v1/recordings/ID
  *
  * Answers are JSON; errors are problem documents (RFC 9457).
@@ -15,6 +16,7 @@
 
 #include "control/b2bua/bans.h"
 #include "control/b2bua/board.h"
+#include "control/b2bua/trunk_view.h"
 #include "control/tiers/receipts.h"
 #include "control/tiers/records_tier.h"
 #include "dataplane/base/loop.h"
@@ -45,6 +47,7 @@ struct admin_options {
 	void (*each_counter)(void *arg,
 			     void (*each)(void *each_arg, const char *name, uint64_t value),
 			     void *each_arg);
+	void (*each_trunk)(void *arg, trunk_view_fn *each, void *each_arg);
 	bool (*is_dataplane_connected)(void *arg);
 	/* All three or none: control/b2bua/b2bua.h. */
 	void (*each_ban)(void *arg, void (*each)(void *each_arg, const struct bans_view *view),

@@ -60,6 +60,7 @@ void get_bans(struct request *request);
 void put_ban(struct request *request);
 void delete_ban(struct request *request);
 void get_registrations(struct request *request);
+void get_trunks(struct request *request);
 void post_reload(struct request *request);
 void get_cdrs(struct request *request);
 void get_cdr(struct request *request);

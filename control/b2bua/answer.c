@@ -122,7 +122,9 @@ static void branch_answers(struct leg *leg, struct sip_transaction *transaction,
 	struct sip_text sdp = sdp_of(response);
 
 	if (sip_dialog_create_uac(call->b2bua->stack, response, sip_transaction_flow(transaction),
-				  sip_text_of(call->caller_user), &leg->dialog)) {
+				  sip_text_of(leg->outbound ? outbound_contact(leg)
+							    : call->caller_user),
+				  &leg->dialog)) {
 		leg->dialog = NULL;
 		call_end(call, ENDED_BY_SYSTEM, 502, "callee's answer is unusable");
 		return;
@@ -232,6 +234,8 @@ void invite_answered(void *owner, struct sip_transaction *transaction, uint32_t 
 		return;
 	}
 	leg->invite = NULL;
+	if (leg->outbound && status >= 300 && outbound_again(leg, status, response))
+		return;
 	if (status < 300)
 		branch_answers(leg, transaction, response);
 	else

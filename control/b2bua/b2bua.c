@@ -246,6 +246,8 @@ int b2bua_create(struct b2bua **b2bua, const struct b2bua_options *options, char
 	if (!err)
 		err = sip_auth_create(&b->auth, options->realm, key, NONCE_LIFETIME_MS,
 				      NONCES_REMEMBERED);
+	if (!err)
+		err = sip_digest_create(&b->digest);
 	if (!err) {
 		sip_auth_offer(b->auth, !options->hide_sha256, !options->hide_md5);
 		err = guard_open(b);
@@ -286,6 +288,7 @@ void b2bua_destroy(struct b2bua *b2bua)
 	sip_stack_destroy(b2bua->stack);
 	guard_close(b2bua);
 	sip_auth_destroy(b2bua->auth);
+	sip_digest_destroy(b2bua->digest);
 	ng_arena_destroy(b2bua->arena);
 	free(b2bua->by_call_id);
 	free(b2bua);

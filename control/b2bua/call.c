@@ -32,11 +32,12 @@ int text_keep(char **field, uint32_t *n, const char *text, size_t len)
 	return 0;
 }
 
-static void call_source(struct call *call, const struct sip_flow *flow)
+void call_source(struct call *call, const struct sip_flow *flow)
 {
 	char at[ENDPOINT_TEXT_MAX];
 
-	snprintf(call->source, sizeof(call->source), "%s:%s",
+	snprintf(call->source, sizeof(call->source), "%s%s%s:%s",
+		 call->trunk ? call->trunk->name : "", call->trunk ? "/" : "",
 		 sip_transport_parameter(flow->transport), endpoint_text(&flow->remote, at));
 }
 
@@ -148,6 +149,7 @@ static void leg_fini(struct leg *leg)
 		sip_client_forget(leg->invite);
 	leg->bye = leg->outgoing = leg->invite = NULL;
 	leg_drop_dialog(leg);
+	outbound_drop(leg);
 	free(leg->target);
 	free(leg->call_id);
 	free(leg->sdp);
@@ -202,7 +204,7 @@ static void end_caller(struct call *call, uint32_t status)
 	caller->invite = NULL;
 	call->final_status = (uint16_t)status;
 	if (status == 503)
-		reply_busy(invite, NULL);
+		reply_busy(invite, call->reason);
 	else
 		reply(invite, status, NULL, NULL);
 	leg_drop_dialog(caller);
@@ -279,6 +281,10 @@ void call_destroy(struct call *call)
 	leg_fini(&call->caller);
 	board_hide_call(call->b2bua->options.board, &call->board_slot);
 	call_unlink(call);
+	if (call->trunk)
+		call->b2bua->options.exchange->trunk_give(call->b2bua->options.exchange,
+							  call->trunk);
+	free(call->identity);
 	free(call->caller_call_id);
 	free(call->callee_call_id);
 	free(call);

@@ -56,7 +56,8 @@ struct leg {
 	bool held_next;    /* what held becomes when the exchange under way succeeds */
 	bool late;         /* it asked for an offer: the ACK of our 2xx brings its answer */
 	uint32_t ack_cseq; /* of its 2xx with an offer, whose ACK waits for the answer; 0 = none */
-	bool bye_wanted;   /* BYE goes out when the ACK of our 2xx has come (RFC 3261 15) */
+	struct outbound *outbound; /* over a trunk; NULL = to a phone */
+	bool bye_wanted;           /* BYE goes out when the ACK of our 2xx has come (RFC 3261 15) */
 };
 
 struct call {
@@ -99,9 +100,12 @@ struct call {
 	char caller_name[BOARD_NAME_MAX];
 	char dialled[EXCHANGE_EXTENSION_MAX];
 	char destination[EXCHANGE_EXTENSION_MAX];
-	char *callee_call_id; /* for the CDR */
+	const struct exchange_trunk *trunk; /* it came in over; NULL = from one of ours */
+	struct identity *identity; /* what was said of the caller; NULL = nothing special */
+	const char *reason;        /* literal: of a 503 to the caller, or NULL */
+	char *callee_call_id;      /* for the CDR */
 	char *caller_call_id;
-	char source[8 + ENDPOINT_TEXT_MAX];
+	char source[40 + ENDPOINT_TEXT_MAX]; /* "udp:192.0.2.7:5060", behind "TRUNK/" */
 };
 
 /* ng deletes for calls of an earlier life. */
@@ -117,6 +121,7 @@ struct b2bua {
 	struct b2bua_options options;
 	struct sip_stack *stack;
 	struct sip_auth *auth;
+	struct sip_digest *digest; /* of credentials for trunks */
 	struct timer_wheel *timers;
 	struct board_counters *counters;
 	struct ng_arena *arena; /* of the ng request that is being built */
@@ -153,6 +158,8 @@ uint64_t b2bua_now_ms(const struct b2bua *b2bua);
 /* ---- call.c ---- */
 
 struct call *call_create(struct b2bua *b2bua, const struct sip_message *request);
+/* Writes down where the INVITE came from. */
+void call_source(struct call *call, const struct sip_flow *flow);
 /* A branch of the call; NULL without memory. */
 struct leg *leg_add(struct call *call);
 void leg_free(struct leg *leg); /* a branch: leaves the call; CANCEL if its INVITE is open */
@@ -261,6 +268,33 @@ void relay_drop_all(struct call *call);
 int echo_sdp(struct sip_text offer, char *out, size_t size);
 void echo_start(struct call *call);
 void echo_restart(struct call *call); /* re-INVITE of the caller */
+
+/* ---- outbound.c: trunks ---- */
+
+/* The branch of a call over a trunk that the exchange has given for it. -errno: given back. */
+int outbound_begin(struct call *call, const struct exchange_route *route);
+/* Sends its INVITE with the SDP, to the first place that takes it. -errno: there is none. */
+int outbound_send(struct leg *leg, struct sip_text sdp);
+/* After a final response: true when the INVITE went out again, with credentials or to the next
+ * place (RFC 3263 4.3). */
+bool outbound_again(struct leg *leg, uint32_t status, const struct sip_message *response);
+/* User part of our Contact in this leg's dialog. */
+const char *outbound_contact(const struct leg *leg);
+void outbound_drop(struct leg *leg);
+
+/* ---- identity.c ---- */
+
+/* What the INVITE says of the caller beyond From (RFC 3323, RFC 3325, RFC 5806, RFC 7044). */
+void identity_take(struct call *call, const struct sip_message *request);
+/* The caller as a trunk names it: P-Asserted-Identity from a trusted one, else From; written
+ * terminated to user and name. */
+void identity_of(const struct sip_message *request, bool trusted, char user[EXCHANGE_EXTENSION_MAX],
+		 char name[BOARD_NAME_MAX]);
+bool identity_is_private(const struct call *call);
+/* Headers for a party who may know: P-Asserted-Identity, Privacy, Diversion, History-Info. */
+void identity_put(const struct call *call, struct sip_builder *b, const struct endpoint *local);
+/* From's value for a caller who does not want to be known. */
+#define IDENTITY_ANONYMOUS "\"Anonymous\" <sip:anonymous@anonymous.invalid>"
 
 /* ---- registration.c ---- */
 

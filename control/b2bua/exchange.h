@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "control/sip/locate.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/clock.h"
 
@@ -46,6 +47,20 @@ enum exchange_verdict {
 	EXCHANGE_ECHO,         /* our own echo */
 	EXCHANGE_UNREGISTERED, /* a known extension with no phone: 480 */
 	EXCHANGE_UNKNOWN,      /* no such number: 404 */
+	EXCHANGE_TRUNK,        /* out over route->trunk, which is taken: give it back */
+	EXCHANGE_TRUNK_BUSY,   /* 503 with route->reason */
+};
+
+struct sip_auth_secret;
+
+/* A trunk as a call sees it; the exchange's, lives as long as the exchange. */
+struct exchange_trunk {
+	const char *name;
+	const char *user;    /* our name there; "" = none */
+	const char *domain;  /* of To, From and Request-URI: host, with port if one is given */
+	const char *contact; /* user part of our Contact: calls to it can only come from there */
+	bool trusted;        /* RFC 3325: identities pass */
+	const struct sip_auth_secret *secret; /* NULL = none */
 };
 
 struct exchange_target {
@@ -58,6 +73,10 @@ struct exchange_route {
 	char callee[EXCHANGE_EXTENSION_MAX]; /* who will be rung; "" = nobody */
 	uint32_t targets_count;
 	struct exchange_target targets[EXCHANGE_CONTACTS_MAX];
+	const struct exchange_trunk *trunk;  /* EXCHANGE_TRUNK */
+	char number[EXCHANGE_EXTENSION_MAX]; /* as the trunk gets it */
+	struct sip_targets places;           /* where the trunk is, the best first */
+	const char *reason;                  /* literal, EXCHANGE_TRUNK_BUSY */
 };
 
 /* ---- registration (RFC 3261 10.3) ---- */
@@ -97,7 +116,7 @@ struct exchange_registered {
 	struct exchange_bound bound[EXCHANGE_CONTACTS_MAX];
 };
 
-/* Embedded in its implementation; none may be NULL. */
+/* Embedded in its implementation; none may be NULL but those of trunks, all together. */
 struct exchange {
 	/* NULL = no such user. */
 	const struct exchange_user *(*find_user)(struct exchange *exchange, const char *name,
@@ -106,4 +125,17 @@ struct exchange {
 		      struct exchange_route *route);
 	void (*apply_register)(struct exchange *exchange, const struct exchange_register *request,
 			       struct exchange_registered *answer);
+
+	/* The trunk that a request from there, for that user of ours, belongs to; or NULL. */
+	const struct exchange_trunk *(*find_trunk)(struct exchange *exchange,
+						   const struct endpoint *source, const char *user,
+						   size_t len);
+	/* A call comes in over it. False with a literal in *reason: beyond its limits. */
+	bool (*trunk_take)(struct exchange *exchange, const struct exchange_trunk *trunk,
+			   const char **reason);
+	/* The call is over, whichever way it went. */
+	void (*trunk_give)(struct exchange *exchange, const struct exchange_trunk *trunk);
+	/* Where a number leads that a trunk calls: never to another trunk. */
+	void (*route_trunk)(struct exchange *exchange, const struct exchange_trunk *trunk,
+			    const char *number, size_t len, struct exchange_route *route);
 };

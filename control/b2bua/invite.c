@@ -66,9 +66,16 @@ int invite_send(struct leg *leg, struct sip_text sdp)
 	struct sip_request_start start = {.method = SIP_METHOD_INVITE, .cseq = 1};
 	int err;
 
+	if (leg->outbound)
+		return outbound_send(leg, sdp);
 	sip_builder_init(&from_builder, from, sizeof(from));
 	sip_builder_init(&to_builder, to, sizeof(to));
-	err = put_identity(&from_builder, call->caller_name, call->caller_user, &leg->flow.local);
+	err = 0;
+	if (identity_is_private(call))
+		sip_put_string(&from_builder, IDENTITY_ANONYMOUS);
+	else
+		err = put_identity(&from_builder, call->caller_name, call->caller_user,
+				   &leg->flow.local);
 	if (!err)
 		err = put_identity(&to_builder, NULL, call->destination, &leg->flow.local);
 	if (err)
@@ -204,7 +211,10 @@ static void call_ring_targets(struct call *call, const struct exchange_route *ro
 {
 	struct leg *first;
 
-	add_branches(call, route);
+	if (route->verdict == EXCHANGE_TRUNK)
+		outbound_begin(call, route);
+	else
+		add_branches(call, route);
 	first = branch_for_address(call);
 	if (!first)
 		call_end(call, ENDED_BY_SYSTEM, 480, "callee unreachable");
@@ -219,7 +229,11 @@ static void call_route(struct call *call, struct sip_text sdp)
 	struct exchange *exchange = call->b2bua->options.exchange;
 	struct exchange_route route = {.verdict = EXCHANGE_UNKNOWN};
 
-	exchange->route(exchange, call->dialled, strlen(call->dialled), &route);
+	if (call->trunk)
+		exchange->route_trunk(exchange, call->trunk, call->dialled, strlen(call->dialled),
+				      &route);
+	else
+		exchange->route(exchange, call->dialled, strlen(call->dialled), &route);
 	snprintf(call->destination, sizeof(call->destination), "%s", route.callee);
 	switch (route.verdict) {
 	case EXCHANGE_UNKNOWN:
@@ -236,6 +250,11 @@ static void call_route(struct call *call, struct sip_text sdp)
 		else
 			echo_start(call);
 		break;
+	case EXCHANGE_TRUNK_BUSY:
+		call->reason = route.reason;
+		call_end(call, ENDED_BY_SYSTEM, 503, route.reason);
+		break;
+	case EXCHANGE_TRUNK:
 	case EXCHANGE_TARGETS:
 		call_moved(call);
 		call_ring_targets(call, &route, sdp);
@@ -255,16 +274,22 @@ static bool sender_is_behind_nat(const struct sip_message *request)
 
 static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
 		       const struct sip_message *request, const struct exchange_user *user,
-		       const char *dialled, uint32_t max_forwards)
+		       const struct exchange_trunk *trunk, const char *dialled,
+		       uint32_t max_forwards)
 {
 	struct call *call = call_create(b2bua, request);
 	struct leg *caller = call ? &call->caller : NULL;
 	int err;
 
 	if (!call) {
+		if (trunk)
+			b2bua->options.exchange->trunk_give(b2bua->options.exchange, trunk);
 		reply(transaction, 500, NULL, NULL);
 		return;
 	}
+	call->trunk = trunk;
+	call_source(call, &request->flow);
+	identity_take(call, request);
 	call->late = request->body.n == 0;
 	err = call->late ? 0
 			 : text_keep(&caller->sdp_next, &caller->sdp_next_n, request->body.at,
@@ -300,12 +325,55 @@ static void call_begin(struct b2bua *b2bua, struct sip_transaction *transaction,
 	call_route(call, request->body);
 }
 
+/* A caller from outside, who is nobody's user. */
+struct stranger {
+	struct exchange_user user;
+	char number[EXCHANGE_EXTENSION_MAX];
+	char name[BOARD_NAME_MAX];
+};
+
+static const struct exchange_trunk *trunk_of(struct b2bua *b2bua, const struct sip_message *request)
+{
+	struct exchange *exchange = b2bua->options.exchange;
+	char user[EXCHANGE_EXTENSION_MAX];
+	int n = sip_uri_user(&request->uri, user, sizeof(user));
+
+	if (!exchange->find_trunk)
+		return NULL;
+	return exchange->find_trunk(exchange, &request->flow.remote, user, n > 0 ? (size_t)n : 0);
+}
+
+static const struct exchange_user *user_of_trunk(const struct sip_message *request,
+						 const struct exchange_trunk *trunk,
+						 struct stranger *stranger)
+{
+	identity_of(request, trunk->trusted, stranger->number, stranger->name);
+	stranger->user =
+		(struct exchange_user){.extension = stranger->number, .name = stranger->name};
+	return &stranger->user;
+}
+
+/* Whom the caller wants. A trunk that we registered with calls our Contact; whom it means is in To
+ * then. */
+static int dialled_of(const struct sip_message *request, const struct exchange_trunk *trunk,
+		      char dialled[EXCHANGE_EXTENSION_MAX])
+{
+	int n = sip_uri_user(&request->uri, dialled, EXCHANGE_EXTENSION_MAX);
+
+	if (trunk && n > 0 && strcmp(dialled, trunk->contact) == 0)
+		n = sip_uri_user(&request->to.uri, dialled, EXCHANGE_EXTENSION_MAX);
+	return n;
+}
+
 void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 		     const struct sip_message *request)
 {
 	int64_t max_forwards = sip_message_number(request, SIP_HEADER_MAX_FORWARDS, 70);
+	const struct exchange_trunk *trunk;
 	const struct exchange_user *user;
+	struct stranger stranger;
 	char dialled[EXCHANGE_EXTENSION_MAX];
+	const char *busy;
 
 	if (max_forwards <= 0) {
 		reply(transaction, max_forwards == 0 ? 483 : 400, NULL, NULL);
@@ -315,10 +383,12 @@ void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 		reply(transaction, 482, NULL, NULL);
 		return;
 	}
-	user = digest_check(b2bua, transaction, request, request->from.uri.user);
+	trunk = trunk_of(b2bua, request);
+	user = trunk ? user_of_trunk(request, trunk, &stranger)
+		     : digest_check(b2bua, transaction, request, request->from.uri.user);
 	if (!user || !body_is_sdp(transaction, request))
 		return;
-	if (sip_uri_user(&request->uri, dialled, sizeof(dialled)) <= 0) {
+	if (dialled_of(request, trunk, dialled) <= 0) {
 		reply(transaction, 484, NULL, NULL);
 		return;
 	}
@@ -328,6 +398,11 @@ void invite_received(struct b2bua *b2bua, struct sip_transaction *transaction,
 		reply_busy(transaction, NULL);
 		return;
 	}
-	call_begin(b2bua, transaction, request, user, dialled,
+	if (trunk && !b2bua->options.exchange->trunk_take(b2bua->options.exchange, trunk, &busy)) {
+		count(&b2bua->counters->calls_refused);
+		reply_busy(transaction, busy);
+		return;
+	}
+	call_begin(b2bua, transaction, request, user, trunk, dialled,
 		   max_forwards > 70 ? 70 : (uint32_t)max_forwards);
 }

@@ -2,6 +2,7 @@
 #include "control/main/control.h"
 #include "control/b2bua/command.h"
 #include "control/sip/certificate.h"
+#include "control/sip/resolver.h"
 #include "control/sip/stack.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
@@ -106,6 +107,13 @@ static int admin_ban_lift(void *arg, const struct address *source)
 	struct control *control = arg;
 
 	return b2bua_ban_lift(control->b2bua, source);
+}
+
+static void admin_each_trunk(void *arg, trunk_view_fn *each, void *each_arg)
+{
+	struct control *control = arg;
+
+	pbx_each_trunk(control->pbx, each, each_arg);
 }
 
 static int admin_reload(void *arg, char error[ADMIN_ERROR_MAX])
@@ -297,6 +305,21 @@ static int open_b2bua(struct control *control)
 	return err;
 }
 
+/* Trunks start when the stack that they register over is there. */
+static int open_trunks(struct control *control)
+{
+	const struct sip_resolver_config config = {.loop = control->loop,
+						   .servers = control->config->control.dns};
+	int err = sip_resolver_create(&control->resolver, &config);
+
+	if (err)
+		log_error("name servers: %s", strerror(-err));
+	else
+		err = pbx_start(control->pbx, b2bua_stack(control->b2bua), control->resolver,
+				loop_timers(control->loop));
+	return err;
+}
+
 static int open_admin(struct control *control)
 {
 	const struct config_control *config = &control->config->control;
@@ -313,6 +336,7 @@ static int open_admin(struct control *control)
 		.receipts = control->receipts,
 		.hangup = admin_hangup,
 		.each_counter = admin_each_counter,
+		.each_trunk = admin_each_trunk,
 		.is_dataplane_connected = media_is_connected,
 		.each_ban = admin_each_ban,
 		.ban = admin_ban,
@@ -354,6 +378,8 @@ int control_open(struct control *control)
 		err = open_exchange(control);
 	if (!err)
 		err = open_b2bua(control);
+	if (!err)
+		err = open_trunks(control);
 	if (err)
 		return err;
 	loop_after_round(control->loop, round_ends, control);
@@ -425,6 +451,8 @@ void control_close(struct control *control)
 	receipts_close(control->receipts);
 	if (control->loop)
 		loop_after_round(control->loop, NULL, NULL);
+	pbx_stop(control->pbx);
+	sip_resolver_destroy(control->resolver);
 	b2bua_destroy(control->b2bua);
 	pbx_destroy(control->pbx);
 	records_tier_close(control->records);

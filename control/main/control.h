@@ -20,6 +20,7 @@ struct control {
 	struct board *board;
 	struct pbx *pbx;
 	struct b2bua *b2bua;
+	struct sip_resolver *resolver;
 	struct receipts *receipts;
 	struct admin *admin;
 	struct timer sweep_timer;

@@ -3,6 +3,7 @@
 #include "control/pbx/pbx.h"
 #include "control/pbx/registrar.h"
 #include "control/pbx/routes.h"
+#include "control/pbx/trunks.h"
 #include "dataplane/base/log.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ struct pbx {
 	struct registrar_observer observer;
 	struct routes *routes;
 	struct registrar *registrar;
+	struct trunks *trunks;
 	struct board *board;
 	struct pbx_ledger ledger;
 };
@@ -32,10 +34,10 @@ static const struct exchange_user *find_user(struct exchange *exchange, const ch
 	return users_find(routes_users(pbx_of(exchange)->routes), name, len);
 }
 
-static void route(struct exchange *exchange, const char *number, size_t len,
-		  struct exchange_route *route)
+/* To our own extensions and services only. */
+static void route_inside(struct pbx *pbx, const char *number, size_t len,
+			 struct exchange_route *route)
 {
-	struct pbx *pbx = pbx_of(exchange);
 	const struct binding *found[EXCHANGE_CONTACTS_MAX];
 	const struct exchange_user *user;
 
@@ -61,6 +63,47 @@ static void route(struct exchange *exchange, const char *number, size_t len,
 	for (uint32_t i = 0; i < route->targets_count; i++)
 		route->targets[i] =
 			(struct exchange_target){.uri = found[i]->contact, .path = found[i]->path};
+}
+
+static void route(struct exchange *exchange, const char *number, size_t len,
+		  struct exchange_route *route)
+{
+	struct pbx *pbx = pbx_of(exchange);
+
+	route_inside(pbx, number, len, route);
+	if (route->verdict == EXCHANGE_UNKNOWN)
+		trunks_route(pbx->trunks, number, len, route);
+}
+
+static void route_trunk(struct exchange *exchange, const struct exchange_trunk *trunk,
+			const char *number, size_t len, struct exchange_route *route)
+{
+	struct pbx *pbx = pbx_of(exchange);
+	const char *extension = trunks_extension_of(pbx->trunks, number, len);
+
+	(void)trunk;
+	if (extension)
+		route_inside(pbx, extension, strlen(extension), route);
+	else
+		route_inside(pbx, number, len, route);
+}
+
+static const struct exchange_trunk *find_trunk(struct exchange *exchange,
+					       const struct endpoint *source, const char *user,
+					       size_t len)
+{
+	return trunks_find(pbx_of(exchange)->trunks, source, user, len);
+}
+
+static bool trunk_take(struct exchange *exchange, const struct exchange_trunk *trunk,
+		       const char **reason)
+{
+	return trunks_take(pbx_of(exchange)->trunks, trunk, reason);
+}
+
+static void trunk_give(struct exchange *exchange, const struct exchange_trunk *trunk)
+{
+	trunks_give(pbx_of(exchange)->trunks, trunk);
 }
 
 static void apply_register(struct exchange *exchange, const struct exchange_register *request,
@@ -187,12 +230,18 @@ int pbx_create(struct pbx **pbx, const struct config_control *config, struct boa
 	       const struct pbx_ledger *ledger)
 {
 	struct pbx *p = calloc(1, sizeof(*p));
+	char error[TRUNKS_ERROR_MAX] = "";
 	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->exchange = (struct exchange){
-		.find_user = find_user, .route = route, .apply_register = apply_register};
+	p->exchange = (struct exchange){.find_user = find_user,
+					.route = route,
+					.apply_register = apply_register,
+					.find_trunk = find_trunk,
+					.trunk_take = trunk_take,
+					.trunk_give = trunk_give,
+					.route_trunk = route_trunk};
 	p->observer =
 		(struct registrar_observer){.added = binding_added, .removed = binding_removed};
 	p->board = board;
@@ -200,6 +249,11 @@ int pbx_create(struct pbx **pbx, const struct config_control *config, struct boa
 	err = routes_make(&p->routes, config);
 	if (!err)
 		err = registrar_create(&p->registrar, config->registrations, &p->observer);
+	if (!err) {
+		err = trunks_create(&p->trunks, config, error);
+		if (err)
+			log_error("%s", error);
+	}
 	if (err) {
 		pbx_destroy(p);
 		return err;
@@ -212,9 +266,27 @@ void pbx_destroy(struct pbx *pbx)
 {
 	if (!pbx)
 		return;
+	trunks_destroy(pbx->trunks);
 	registrar_destroy(pbx->registrar);
 	routes_destroy(pbx->routes);
 	free(pbx);
+}
+
+int pbx_start(struct pbx *pbx, struct sip_stack *stack, struct sip_resolver *resolver,
+	      struct timer_wheel *timers)
+{
+	return trunks_start(pbx->trunks, stack, resolver, timers);
+}
+
+void pbx_stop(struct pbx *pbx)
+{
+	if (pbx)
+		trunks_stop(pbx->trunks);
+}
+
+void pbx_each_trunk(struct pbx *pbx, trunk_view_fn *each, void *arg)
+{
+	trunks_each(pbx->trunks, each, arg);
 }
 
 struct exchange *pbx_exchange(struct pbx *pbx)

@@ -12,6 +12,10 @@ static const struct command commands[] = {
 	{"calls", "", "calls that are up", NULL, cmd_calls},
 	{"calls hangup", "ID", "end a call", NULL, cmd_calls_hangup},
 	{"reg", "", "registered phones", NULL, cmd_reg},
+	{"trace", "CALL [--full]", "ladder of a call that is up or just ended",
+	 "  CALL         its id, or the Call-ID of one of its dialogs\n"
+	 "  --full       each message too, secrets removed\n",
+	 cmd_trace},
 	{"ban list", "", "addresses that are banned, and for what", NULL, cmd_ban_list},
 	{"ban add", "ADDRESS [--for TIME]", "ban an address (IPv6: its /64)",
 	 "  --for TIME   90, 90s, 15m, 2h or 7d; without it, until it is lifted\n", cmd_ban_add},

@@ -111,6 +111,7 @@ int cmd_status(struct ctl *ctl, int argc, char **argv);
 int cmd_calls(struct ctl *ctl, int argc, char **argv);
 int cmd_calls_hangup(struct ctl *ctl, int argc, char **argv);
 int cmd_reg(struct ctl *ctl, int argc, char **argv);
+int cmd_trace(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_list(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_add(struct ctl *ctl, int argc, char **argv);
 int cmd_ban_lift(struct ctl *ctl, int argc, char **argv);

@@ -37,6 +37,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/cdrs/", get_cdr},
 	{"GET", "/v1/recordings", get_recordings},
 	{"GET", "/v1/recordings/", get_recording},
+	{"GET", "/v1/trace", get_trace},
 	{"GET", "/v1/bans", get_bans},
 	{"PUT", "/v1/bans/", put_ban},
 	{"DELETE", "/v1/bans/", delete_ban},

@@ -8,6 +8,7 @@
  *   DELETE /v1/calls/ID            GET /v1/recordings?limit=&from=&to=&number=&call=
  *   GET    /v1/bans                PUT /v1/bans/ADDRESS?for_s=             DELETE /v1/bans/ADDRESS
  *   GET    /v1/trunks
+ *   GET    /v1/trace?call=
  *   POST   /v1/reload              GET /v1/recordings/ID
  *
  * Answers are JSON; errors are problem documents (RFC 9457).
@@ -16,6 +17,8 @@
 
 #include "control/b2bua/bans.h"
 #include "control/b2bua/board.h"
+#include "control/b2bua/exchange.h"
+#include "control/b2bua/trace.h"
 #include "control/b2bua/trunk_view.h"
 #include "control/tiers/receipts.h"
 #include "control/tiers/records_tier.h"
@@ -49,6 +52,7 @@ struct admin_options {
 			     void *each_arg);
 	void (*each_trunk)(void *arg, trunk_view_fn *each, void *each_arg);
 	bool (*is_dataplane_connected)(void *arg);
+	int (*trace)(void *arg, const char *key, struct trace_view **views);
 	/* All three or none: control/b2bua/b2bua.h. */
 	void (*each_ban)(void *arg, void (*each)(void *each_arg, const struct bans_view *view),
 			 void *each_arg);

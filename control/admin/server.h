@@ -56,6 +56,7 @@ int loop_ask(struct loop *loop, void (*fn)(void *arg), void *arg, uint32_t wait_
 void get_status(struct request *request);
 void get_calls(struct request *request);
 void delete_call(struct request *request);
+void get_trace(struct request *request);
 void get_bans(struct request *request);
 void put_ban(struct request *request);
 void delete_ban(struct request *request);

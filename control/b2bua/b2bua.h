@@ -11,6 +11,7 @@
 #include "control/b2bua/bans.h"
 #include "control/b2bua/board.h"
 #include "control/b2bua/exchange.h"
+#include "control/b2bua/trace.h"
 #include "control/tiers/journal_record.h"
 #include "dataplane/api/ng_client.h"
 #include "dataplane/base/loop.h"
@@ -53,6 +54,7 @@ struct b2bua_options {
 	struct bans_options bans;
 	const char *const *allow; /* networks that are never banned */
 	uint32_t allow_count;
+	size_t trace_bytes; /* of the ring of messages; 0 = none is kept */
 	uint32_t transactions; /* most at once, those that are over included; 0 = 262144 */
 	struct exchange *exchange;
 	struct board *board;
@@ -83,6 +85,9 @@ void b2bua_each_ban(struct b2bua *b2bua, void (*each)(void *arg, const struct ba
 int b2bua_never_ban(struct b2bua *b2bua, const struct address *source);
 /* There is a registration in force from there (restored ones; new ones are seen here). */
 void b2bua_trust(struct b2bua *b2bua, const struct address *source, uint64_t for_s);
+
+/* What is known of a call's messages: control/b2bua/trace.h. */
+int b2bua_trace(struct b2bua *b2bua, const char *key, struct trace_view **views);
 
 struct sip_stack *b2bua_stack(struct b2bua *b2bua);
 /* Copies the stack's counters ("sip_..." names) through each(). Only in the loop's thread. */

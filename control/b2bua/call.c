@@ -54,6 +54,7 @@ struct call *call_create(struct b2bua *b2bua, const struct sip_message *request)
 	call->b2bua = b2bua;
 	call->started_ns = clock_real_ns();
 	uuid7_make(call->started_ns, call->id);
+	trace_link(b2bua->trace, call->id, TRACE_CALLER, request->call_id);
 	call->board_slot = BOARD_NO_SLOT;
 	timer_init(&call->timer, call_timer_expired);
 	call->caller.call = call;

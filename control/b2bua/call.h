@@ -131,6 +131,7 @@ struct b2bua {
 	uint32_t live;
 	struct list abandoned;
 	struct bans *bans;
+	struct trace *trace; /* or NULL */
 	struct overload overload;
 	struct log_limit ban_log;
 	struct log_limit auth_log;

@@ -88,6 +88,20 @@ static void watch_malformed(void *arg, const struct sip_flow *flow)
 	sign(arg, flow, BANS_MALFORMED, (struct sip_text){0});
 }
 
+static void watch_received(void *arg, const struct sip_flow *flow, const char *bytes, uint32_t n)
+{
+	struct b2bua *b2bua = arg;
+
+	trace_message(b2bua->trace, TRACE_RECEIVED, flow, bytes, n, clock_real_ns());
+}
+
+static void watch_sent(void *arg, const struct sip_flow *flow, const char *bytes, uint32_t n)
+{
+	struct b2bua *b2bua = arg;
+
+	trace_message(b2bua->trace, TRACE_SENT, flow, bytes, n, clock_real_ns());
+}
+
 /* How long a message that is being looked at may have waited: in its socket, and in this round. */
 static uint64_t delay_us(const struct b2bua *b2bua)
 {
@@ -117,6 +131,8 @@ int guard_open(struct b2bua *b2bua)
 	const struct b2bua_options *options = &b2bua->options;
 	int err = bans_create(&b2bua->bans, &options->bans);
 
+	if (!err)
+		err = trace_create(&b2bua->trace, options->trace_bytes);
 	b2bua->overload.calls_per_second = options->calls_per_second;
 	b2bua->overload.delay_limit_ms = options->delay_limit_ms;
 	for (uint32_t i = 0; !err && i < options->allow_count; i++)
@@ -130,6 +146,8 @@ void guard_watch(struct b2bua *b2bua)
 		.admits = watch_admits,
 		.busy_s = watch_busy_s,
 		.malformed = watch_malformed,
+		.received = b2bua->trace ? watch_received : NULL,
+		.sent = b2bua->trace ? watch_sent : NULL,
 		.arg = b2bua,
 	};
 
@@ -139,6 +157,7 @@ void guard_watch(struct b2bua *b2bua)
 void guard_close(struct b2bua *b2bua)
 {
 	bans_destroy(b2bua->bans);
+	trace_destroy(b2bua->trace);
 }
 
 void guard_each_counter(const struct b2bua *b2bua,
@@ -178,6 +197,11 @@ void b2bua_each_ban(struct b2bua *b2bua, void (*each)(void *arg, const struct ba
 		    void *arg)
 {
 	bans_each(b2bua->bans, b2bua_now_ms(b2bua), each, arg);
+}
+
+int b2bua_trace(struct b2bua *b2bua, const char *key, struct trace_view **views)
+{
+	return trace_read(b2bua->trace, key, strlen(key), views);
 }
 
 int b2bua_never_ban(struct b2bua *b2bua, const struct address *source)

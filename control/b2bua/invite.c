@@ -85,6 +85,7 @@ int invite_send(struct leg *leg, struct sip_text sdp)
 	err = text_keep(&leg->call_id, NULL, call_id, CALL_ID_RANDOM);
 	if (err)
 		return err;
+	trace_link(call->b2bua->trace, call->id, TRACE_CALLEE, sip_text_of(call_id));
 	start.uri = sip_text_of(leg->target);
 	start.from = built(&from_builder);
 	start.from_tag = sip_text_of(tag);

@@ -70,6 +70,7 @@ static int request_send(struct call *call, struct leg *leg, enum media_kind kind
 		return err;
 	}
 	list_append(&call->media, &under_way->node);
+	trace_ng(b2bua->trace, TRACE_NG_REQUEST, call->id, request, 0, clock_real_ns());
 	return 0;
 }
 
@@ -395,6 +396,7 @@ static void media_replied(void *arg, int error, const struct ng_value *reply)
 	struct call *call = under_way->call;
 
 	list_remove(&under_way->node);
+	trace_ng(call->b2bua->trace, TRACE_NG_REPLY, call->id, reply, error, clock_real_ns());
 	switch (under_way->kind) {
 	case MEDIA_SDP:
 		sdp_replied(under_way, error, reply);

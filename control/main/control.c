@@ -116,6 +116,13 @@ static void admin_each_trunk(void *arg, trunk_view_fn *each, void *each_arg)
 	pbx_each_trunk(control->pbx, each, each_arg);
 }
 
+static int admin_trace(void *arg, const char *key, struct trace_view **views)
+{
+	struct control *control = arg;
+
+	return b2bua_trace(control->b2bua, key, views);
+}
+
 static int admin_reload(void *arg, char error[ADMIN_ERROR_MAX])
 {
 	_Static_assert(ADMIN_ERROR_MAX == CONFIG_ERROR_MAX, "one sentence");
@@ -276,6 +283,7 @@ static int open_b2bua(struct control *control)
 		.calls = config->calls,
 		.calls_per_second = config->calls_per_second,
 		.delay_limit_ms = config->delay_limit_ms,
+		.trace_bytes = (size_t)config->trace_mb << 20,
 		.bans = {.sources = security->sources,
 			 .failures = security->failures,
 			 .window_s = security->window_s,
@@ -338,6 +346,7 @@ static int open_admin(struct control *control)
 		.each_counter = admin_each_counter,
 		.each_trunk = admin_each_trunk,
 		.is_dataplane_connected = media_is_connected,
+		.trace = admin_trace,
 		.each_ban = admin_each_ban,
 		.ban = admin_ban,
 		.ban_lift = admin_ban_lift,

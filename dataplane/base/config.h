@@ -195,6 +195,7 @@ struct config_control {
 	uint32_t registrations;          /* most at once, default 10000 */
 	uint32_t calls_per_second;       /* more get 503, default 10000 */
 	uint32_t delay_limit_ms; /* so do new calls when messages wait longer, default 200 */
+	uint32_t trace_mb; /* memory for the last messages (tandemctl trace), default 16, 0 = off */
 	struct config_security security;
 	char *echo_extension; /* default "600" */
 	struct config_user *users;

@@ -45,6 +45,25 @@ static int reload(void *arg, char error[ADMIN_ERROR_MAX])
 	return server->reload_rc;
 }
 
+static int read_trace(void *arg, const char *key, struct trace_view **views)
+{
+	return trace_read(((struct server *)arg)->trace, key, strlen(key), views);
+}
+
+static void fill_trace(struct trace *trace)
+{
+	static const char invite[] = "INVITE sip:1002@h SIP/2.0\r\nCall-ID: call/1@a\r\n"
+				     "Proxy-Authorization: Digest response=\"x\"\r\n\r\n";
+	static const char ok[] = "SIP/2.0 200 OK\x1b[2J \xff\r\nCall-ID: leg2\r\n\r\n";
+	struct sip_flow flow = {.transport = SIP_TRANSPORT_UDP};
+
+	trace_link(trace, "live-1", TRACE_CALLER, (struct sip_text){"call/1@a", 8});
+	trace_link(trace, "live-1", TRACE_CALLEE, (struct sip_text){"leg2", 4});
+	trace_message(trace, TRACE_RECEIVED, &flow, invite, sizeof(invite) - 1, NS_PER_S);
+	trace_ng(trace, TRACE_NG_REPLY, "live-1", NULL, -ETIMEDOUT, NS_PER_S + 2500000);
+	trace_message(trace, TRACE_RECEIVED, &flow, ok, sizeof(ok) - 1, NS_PER_S + 5000000);
+}
+
 static void each_ban(void *arg, void (*each)(void *each_arg, const struct bans_view *view),
 		     void *each_arg)
 {
@@ -139,6 +158,7 @@ void server_start(struct server *server)
 		.each_counter = each_counter,
 		.is_dataplane_connected = is_connected,
 		.reload = reload,
+		.trace = read_trace,
 		.each_ban = each_ban,
 		.ban = ban,
 		.ban_lift = ban_lift,
@@ -159,6 +179,9 @@ void server_start(struct server *server)
 	assert(rc == 0);
 	rc = bans_create(&server->bans, &(struct bans_options){0});
 	assert(rc == 0);
+	rc = trace_create(&server->trace, 65536);
+	assert(rc == 0);
+	fill_trace(server->trace);
 	rc = records_tier_open(&server->records, server->bench.journal, server->target);
 	assert(rc == 0);
 	snprintf(path, sizeof(path), "%s/receipt.sock", server->directory);
@@ -187,5 +210,6 @@ void server_stop(struct server *server)
 	bench_close(&server->bench);
 	board_destroy(server->board);
 	bans_destroy(server->bans);
+	trace_destroy(server->trace);
 	scratch_remove(server->directory);
 }

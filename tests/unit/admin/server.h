@@ -13,6 +13,7 @@ struct server {
 	struct admin *admin;
 	struct board *board;
 	struct bans *bans;
+	struct trace *trace;
 	struct records_tier *records;
 	struct receipts *receipts;
 	pthread_t thread;

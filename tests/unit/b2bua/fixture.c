@@ -271,6 +271,7 @@ void fixture_open(uint32_t calls, bool record)
 		.record = record,
 		.ring_timeout_s = 60,
 		.calls = calls,
+		.trace_bytes = 1 << 20,
 		.exchange = &f.exchange,
 		.media = {.send = media_send,
 			  .forget = media_forget_owner,

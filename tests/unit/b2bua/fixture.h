@@ -15,7 +15,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define SENT_MAX  256
+#define SENT_MAX  1024
 #define MEDIA_MAX 64
 
 struct sent {

@@ -154,15 +154,18 @@ static void put_connection(struct writer *w, uint32_t line, const struct address
 }
 
 /* The address that the session's c= gets: of the first relayed section that lives by it, or of the
- * first relayed one. NULL when it stays. */
+ * first relayed one, or our own when all sections are refused (a party's address never passes).
+ * NULL when it stays. */
 static const struct address *session_address(const struct writer *w)
 {
 	const struct address *first = NULL;
+	bool refused = true;
 
 	if (w->sdp->connection_line == SDP_NO_LINE ||
 	    connection_is_kept(w, w->sdp->connection_line))
 		return NULL;
 	for (uint32_t i = 0; i < w->sdp->media_count; i++) {
+		refused = refused && w->sdp->media[i].port == 0;
 		if (!w->rewrite->media[i].relay)
 			continue;
 		if (w->sdp->media[i].connection_line == SDP_NO_LINE)
@@ -170,7 +173,7 @@ static const struct address *session_address(const struct writer *w)
 		if (!first)
 			first = &w->rewrite->media[i].address;
 	}
-	return first;
+	return refused ? &w->rewrite->origin_address : first;
 }
 
 /* The session's direction goes when every section gets one of its own. */

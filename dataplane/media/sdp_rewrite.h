@@ -26,9 +26,9 @@ struct sdp_rewrite_media {
 };
 
 struct sdp_rewrite {
-	bool origin; /* the o= line gets origin_address */
-	struct address origin_address;
-	bool version; /* the o= line gets version_number */
+	bool origin;                   /* the o= line gets origin_address */
+	struct address origin_address; /* ours; the session's c= gets it when no section is taken */
+	bool version;                  /* the o= line gets version_number */
 	uint64_t version_number;
 	struct sdp_span username;     /* of the o= line; len 0 = as it is */
 	struct sdp_span session_name; /* of the s= line; len 0 = as it is */

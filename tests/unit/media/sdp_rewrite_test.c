@@ -86,6 +86,12 @@ static void addresses_and_ports_are_replaced_and_the_rest_stays(void **state)
 		 "v=0\r\nc=IN IP4 203.0.113.1\r\nm=audio 0 RTP/AVP 0\r\na=x\r\nm=audio 30002 "
 		 "RTP/AVP 96\r\n"
 		 "a=sendrecv\r\na=rtcp:30003\r\n"},
+		{"no address passes when every port is 0",
+		 "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\n",
+		 "v=0\r\nc=IN IP4 203.0.113.1\r\nm=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\n"},
+		{"a section that is neither refused nor relayed keeps the session's address",
+		 "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 0\r\nm=message 7 TCP/MSRP *\r\n",
+		 "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 0\r\nm=message 7 TCP/MSRP *\r\n"},
 		{"what is not relayed keeps the address it lived by",
 		 "v=0\r\nc=IN IP4 192.0.2.1\r\na=sendonly\r\nm=audio 4 RTP/AVP 96\r\nm=message 7 "
 		 "TCP/MSRP *\r\n",

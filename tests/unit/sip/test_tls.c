@@ -145,6 +145,49 @@ static void many_messages_in_one_write_are_all_answered(void **state)
 	SSL_CTX_free(context);
 }
 
+/* What a peer that does not read is owed waits in order, and no more than the limit. */
+static void peer_that_reads_late_gets_all_that_was_queued(void **state)
+{
+	SSL_CTX *context = client(TLS1_3_VERSION, -1);
+	struct stream_peer peer = stream_connect(&f, SIP_TRANSPORT_TLS, context);
+	static char many[40000];
+	uint64_t answers = 0;
+	uint32_t line_ends = 0;
+	int n = 0;
+	int got = 1;
+
+	(void)state;
+	assert_true(stream_shake(&peer));
+	for (int i = 100; i < 250; i++)
+		n += snprintf(many + n, sizeof(many) - (size_t)n, options, i);
+	for (int i = 0; i < 1000 && stream_counter(&f, SIP_COUNTER_send_full) == 0; i++) {
+		stream_write(&peer, many, (size_t)n);
+		/* a record each time: our writing must not wait for the stack's reading */
+		for (int turn = 0; turn < 8; turn++)
+			loop_once(f.loop, 0);
+	}
+	assert_int_not_equal(stream_counter(&f, SIP_COUNTER_send_full), 0);
+	for (int idle = 0; got >= 0 && idle < 50; idle += got == 0) {
+		got = stream_read(&peer, many, sizeof(many));
+		/* a response without body ends with an empty line */
+		for (int i = 0; i < got; i++) {
+			if (many[i] == '\n')
+				line_ends++;
+			else if (many[i] != '\r')
+				line_ends = 0;
+			if (line_ends == 2) {
+				answers++;
+				line_ends = 0;
+			}
+		}
+		loop_once(f.loop, got == 0 ? 1 : 0);
+	}
+	assert_int_equal(answers, stream_counter(&f, SIP_COUNTER_sent));
+	assert_int_equal(stream_connections(&f), 1);
+	stream_close(&peer);
+	SSL_CTX_free(context);
+}
+
 static void renegotiation_is_refused(void **state)
 {
 	SSL_CTX *context = client(TLS1_2_VERSION, -1);
@@ -495,6 +538,7 @@ int main(void)
 		T(weak_ciphers_are_refused),
 		T(messages_split_anywhere_are_put_together),
 		T(many_messages_in_one_write_are_all_answered),
+		T(peer_that_reads_late_gets_all_that_was_queued),
 		T(renegotiation_is_refused),
 		T(handshake_that_is_not_finished_ends_after_30_s),
 		T(plain_sip_on_the_tls_port_ends_the_connection),

@@ -130,6 +130,38 @@ static bool is_hex(const char *text, size_t len)
 	return strlen(text) == len && strspn(text, "0123456789abcdef") == len;
 }
 
+static int user_order(const void *a, const void *b)
+{
+	const struct config_user *const *left = a, *const *right = b;
+	int order = strcmp((*left)->extension, (*right)->extension);
+
+	return order ? order : (*left > *right) - (*left < *right);
+}
+
+/* Sorted for it, as there may be a hundred thousand. */
+static int check_extensions(const struct config_control *control, struct config_check *check)
+{
+	const struct config_user **users = calloc(control->users_count + 1, sizeof(*users));
+	const struct config_user *again = NULL;
+	char path[96];
+
+	if (!users)
+		return config_refuse(check, "control.users", "are too many for the memory");
+	for (uint32_t i = 0; i < control->users_count; i++)
+		users[i] = &control->users[i];
+	qsort(users, control->users_count, sizeof(*users), user_order);
+	for (uint32_t i = 1; i < control->users_count && !again; i++) {
+		if (strcmp(users[i - 1]->extension, users[i]->extension) == 0)
+			again = users[i];
+	}
+	free(users);
+	if (!again)
+		return 0;
+	snprintf(path, sizeof(path), "control.users.%td.extension", again - control->users);
+	return config_refuse(check, path, "is \"%s\", the extension of another user",
+			     again->extension);
+}
+
 static int check_users(const struct config_control *control, struct config_check *check)
 {
 	static const char allowed[] =
@@ -162,7 +194,7 @@ static int check_users(const struct config_control *control, struct config_check
 				check, path,
 				"has no digest, expected md5 or sha256 (tandemctl digest)");
 	}
-	return 0;
+	return check_extensions(control, check);
 }
 
 static int check_endpoint(struct config_check *check, const char *path, const char *text)

@@ -206,6 +206,10 @@ static bool explain_mapping(struct explain *explain, yaml_node_t *node,
 			snprintf(found, sizeof(found), "holds the unknown key \"%.80s\"", key);
 			return complain(explain, name ? name : node, found, names);
 		}
+		if (child(&explain->document, node, key, strlen(key)) != value) {
+			snprintf(found, sizeof(found), "holds \"%.80s\" twice", key);
+			return complain(explain, name, found, "it once");
+		}
 		if (value && explain_below(explain, key, value, &field->value))
 			return true;
 	}

@@ -142,6 +142,13 @@ static const struct {
 	 "and -_.+*#"},
 	{"control:\n  users:\n    - extension: 1\n",
 	 ":3: control.users.0 has no digest, expected md5 or sha256 (tandemctl digest)"},
+	{"control:\n  users:\n    - {extension: 1, md5: 00000000000000000000000000000000}\n"
+	 "    - {extension: 2, md5: 00000000000000000000000000000000}\n"
+	 "    - {extension: 1, md5: 00000000000000000000000000000000}\n",
+	 ":5: control.users.2.extension is \"1\", the extension of another user"},
+	{"control:\n  realm: a\n  realm: b\n",
+	 ":3: control holds \"realm\" twice, expected it once"},
+	{"user: a\nuser: a\n", ":2: holds \"user\" twice, expected it once"},
 	{"control:\n  trunks:\n    - {name: a b, host: h}\n",
 	 ":3: control.trunks.0.name is \"a b\", expected at most 31 letters, digits and "
 	 "-_."},

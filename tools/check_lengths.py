@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Checks how long lines, functions and files are, and that no note-to-self is left in them.
 
-A .c file has at most 850 lines, a function at most 80, a line at most 100 columns (tabs of 8; a
+A .c file has at most 850 lines, a function at most 80 (120 in tests, which carry tables), a line at most 100 columns (tabs of 8; a
 line that is one long word, such as a test vector, may be longer).
 Usage: tools/check_lengths.py [ROOT]; prints FILE:LINE: what is wrong.
 """
@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-FILE_MAX, FUNCTION_MAX, COLUMNS_MAX = 850, 80, 100
+FILE_MAX, FUNCTION_MAX, TABLE_FUNCTION_MAX, COLUMNS_MAX = 850, 80, 120, 100
 # Spelled so that this file does not find itself.
 MARKER = re.compile(r"\b(%s)\b" % "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")))
 CODE = (".c", ".h")
@@ -29,6 +29,7 @@ def files(root):
 def check_code(path, lines):
     if path.endswith(".c") and len(lines) > FILE_MAX:
         yield "%s:%d: %d lines, at most %d" % (path, len(lines), len(lines), FILE_MAX)
+    most = TABLE_FUNCTION_MAX if path.startswith("tests/") else FUNCTION_MAX
     start = None
     for number, line in enumerate(lines, 1):
         columns = len(line.expandtabs(8))
@@ -37,9 +38,9 @@ def check_code(path, lines):
         if line == "{":
             start = number
         elif line.startswith("}") and start:
-            if line == "}" and number - start - 1 > FUNCTION_MAX:
+            if line == "}" and number - start - 1 > most:
                 yield "%s:%d: a function of %d lines, at most %d" % (
-                    path, start, number - start - 1, FUNCTION_MAX)
+                    path, start, number - start - 1, most)
             start = None
 
 

@@ -15,8 +15,10 @@ struct list {
 
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-#define list_each(node, head) for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
-
+/* clang-format off */
+#define list_each(node, head) \
+	for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
+/* clang-format on */
 /* Safe against removal of the node at hand. */
 #define list_each_safe(node, after, head)                                                          \
 	for ((node) = (head)->next, (after) = (node)->next; (node) != (head);                      \

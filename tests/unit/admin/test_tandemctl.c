@@ -295,13 +295,30 @@ static int stop(void **state)
 	return 0;
 }
 
+struct command_case {
+	const char *line;
+	int code;
+	const char *shows; /* somewhere in the output */
+};
+
+static void run_cases(const struct command_case *cases, size_t n)
+{
+	char out[16384];
+
+	for (size_t i = 0; i < n; i++) {
+		int code = ctl(cases[i].line, out, sizeof(out));
+
+		if (code != cases[i].code || !strstr(out, cases[i].shows))
+			print_error("tandemctl %s: %d, not %d\n%s\n", cases[i].line, code,
+				    cases[i].code, out);
+		assert_int_equal(code, cases[i].code);
+		assert_non_null(strstr(out, cases[i].shows));
+	}
+}
+
 static void commands_answer_with_their_exit_codes(void **state)
 {
-	static const struct {
-		const char *line;
-		int code;
-		const char *shows; /* somewhere in the output */
-	} cases[] = {
+	static const struct command_case cases[] = {
 		{"--help", 0, "Exit codes"},
 		{"cdr --help", 0, "--from T"},
 		{"rec get --help", 0, "Usage: tandemctl rec get ID"},
@@ -326,6 +343,33 @@ static void commands_answer_with_their_exit_codes(void **state)
 		{"calls hangup live-1", 0, "ended"},
 		{"calls hangup gone", 1, "no call with this id"},
 		{"calls hangup slow", 4, "not ended yet"},
+		{"reg", 0, "sip:1001@192.0.2.7:5060"},
+		{"reg", 0, "phone?[2J"},
+		{"cdr", 0, "normal clearing"},
+		{"cdr find --number 1003", 0, "cdr-2"},
+		{"cdr --number=nobody", 1, "nothing found"},
+		{"cdr --number nobody --json", 1, "\"cdrs\": []"},
+		{"cdr --from yesterday", 4, "from is no time"},
+		{"cdr cdr-1", 0, "caller_name"},
+		{"cdr none", 1, "no CDR"},
+		{"rec list", 0, "rec-1"},
+		{"rec list --call cdr-2", 1, "nothing found"},
+		{"rec get none", 1, "no recording"},
+		{"--socket /nowhere calls", 3, "control: /nowhere"},
+		{"--socket /nowhere status", 1, "control is away"},
+		{"--config /nowhere calls", 4, "/nowhere"},
+		{"user passwd 4711", 1, "no user 4711"},
+		{"user passwd", 2, "one extension"},
+		{"secret", 0, "admin_sha256"},
+	};
+
+	(void)state;
+	run_cases(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void bans_and_traces_are_shown(void **state)
+{
+	static const struct command_case cases[] = {
 		{"trace live-1", 0, "|--------INVITE------>|"},
 		{"trace live-1", 0, "|<----200 OK?[2J "},
 		{"trace live-1", 0, "       2.500  |"},
@@ -348,37 +392,10 @@ static void commands_answer_with_their_exit_codes(void **state)
 		{"ban add here", 4, "no IPv4 or IPv6 address"},
 		{"ban add", 2, "needs one address"},
 		{"ban add 192.0.2.66 --for ever", 2, "expected 90"},
-		{"reg", 0, "sip:1001@192.0.2.7:5060"},
-		{"reg", 0, "phone?[2J"},
-		{"cdr", 0, "normal clearing"},
-		{"cdr find --number 1003", 0, "cdr-2"},
-		{"cdr --number=nobody", 1, "nothing found"},
-		{"cdr --number nobody --json", 1, "\"cdrs\": []"},
-		{"cdr --from yesterday", 4, "from is no time"},
-		{"cdr cdr-1", 0, "caller_name"},
-		{"cdr none", 1, "no CDR"},
-		{"rec list", 0, "rec-1"},
-		{"rec list --call cdr-2", 1, "nothing found"},
-		{"rec get none", 1, "no recording"},
-		{"--socket /nowhere calls", 3, "control: /nowhere"},
-		{"--socket /nowhere status", 1, "control is away"},
-		{"--config /nowhere calls", 4, "/nowhere"},
-		{"user passwd 4711", 1, "no user 4711"},
-		{"user passwd", 2, "one extension"},
-		{"secret", 0, "admin_sha256"},
 	};
-	char out[16384];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int code = ctl(cases[i].line, out, sizeof(out));
-
-		if (code != cases[i].code || !strstr(out, cases[i].shows))
-			print_error("tandemctl %s: %d, not %d\n%s\n", cases[i].line, code,
-				    cases[i].code, out);
-		assert_int_equal(code, cases[i].code);
-		assert_non_null(strstr(out, cases[i].shows));
-	}
+	run_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void add_recording(const char *receipt)
@@ -496,6 +513,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(values_are_shown_for_people),
 		cmocka_unit_test(digests_change_and_nothing_else_does),
 		cmocka_unit_test(commands_answer_with_their_exit_codes),
+		cmocka_unit_test(bans_and_traces_are_shown),
 		cmocka_unit_test(a_recording_is_fetched_and_checked),
 		cmocka_unit_test(a_new_password_goes_into_the_file_as_digests),
 		cmocka_unit_test(a_degraded_system_is_not_ok),

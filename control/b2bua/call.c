@@ -226,6 +226,19 @@ static void end_branches(struct call *call)
 	}
 }
 
+/* A call that is over counts no more, however long the answers to its BYEs take. */
+static void release_trunks(struct call *call)
+{
+	struct exchange *exchange = call->b2bua->options.exchange;
+	struct list *node;
+
+	if (call->trunk)
+		exchange->trunk_give(exchange, call->trunk);
+	call->trunk = NULL;
+	list_each (node, &call->branches)
+		outbound_drop(list_entry(node, struct leg, node));
+}
+
 void call_end(struct call *call, enum ended_by by, uint32_t status, const char *cause)
 {
 	struct b2bua *b2bua = call->b2bua;
@@ -245,6 +258,7 @@ void call_end(struct call *call, enum ended_by by, uint32_t status, const char *
 		reinvite_drop(list_entry(node, struct leg, node));
 	end_caller(call, status);
 	end_branches(call);
+	release_trunks(call);
 	board_hide_call(b2bua->options.board, &call->board_slot);
 	if (call->counted) {
 		call->counted = false;

@@ -87,25 +87,32 @@ static void reader_next_segment(struct segment_log_reader *reader)
 static int reader_segment_open(struct segment_log_reader *reader)
 {
 	char name[SEGMENT_FILE_NAME_MAX];
-	uint32_t oldest, newest;
+	uint32_t oldest = 1, newest = 0; /* not looked yet */
 	int error;
 
 	if (reader->fd >= 0)
 		return 1;
-	for (int tries = 0; tries < 3; tries++) {
+	for (int tries = 0; tries < 6; tries++) {
 		segment_file_name(name, reader->segment);
 		reader->fd = openat(reader->directory_fd, name, O_RDONLY | O_CLOEXEC);
 		if (reader->fd >= 0)
 			return 1;
 		if (errno != ENOENT)
 			return -errno;
-		error = segment_directory_scan(reader->directory_fd, &oldest, &newest);
-		if (error)
-			return error;
-		if (newest == 0 || reader->segment > newest)
-			return 0;
-		/* below the oldest: trimmed; else a hole in the middle, step over it */
-		reader->segment = reader->segment < oldest ? oldest : reader->segment + 1;
+		/* below the oldest: trimmed; missing also after others were seen: a hole */
+		if (reader->segment >= oldest && reader->segment <= newest) {
+			reader->segment++;
+		} else {
+			error = segment_directory_scan(reader->directory_fd, &oldest, &newest);
+			if (error)
+				return error;
+			if (newest == 0 || reader->segment > newest)
+				return 0;
+			/* it may have been made since the open: segments come in order */
+			if (reader->segment >= oldest)
+				continue;
+			reader->segment = oldest;
+		}
 		reader->offset = SEGMENT_LOG_FILE_HEADER;
 		segment_window_drop(&reader->window);
 	}

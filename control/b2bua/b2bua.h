@@ -54,7 +54,7 @@ struct b2bua_options {
 	struct bans_options bans;
 	const char *const *allow; /* networks that are never banned */
 	uint32_t allow_count;
-	size_t trace_bytes; /* of the ring of messages; 0 = none is kept */
+	size_t trace_bytes;    /* of the ring of messages; 0 = none is kept */
 	uint32_t transactions; /* most at once, those that are over included; 0 = 262144 */
 	struct exchange *exchange;
 	struct board *board;

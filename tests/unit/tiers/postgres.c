@@ -92,20 +92,36 @@ bool postgres_resume(struct postgres *postgres)
 	return false;
 }
 
+/* The folder of the newest server that is installed. */
+static bool find_programs(char *programs, size_t size)
+{
+	glob_t found;
+
+	if (glob("/usr/lib/postgresql/*/bin/initdb", 0, NULL, &found) != 0)
+		return false;
+	snprintf(programs, size, "%s", found.gl_pathv[found.gl_pathc - 1]);
+	*strrchr(programs, '/') = '\0';
+	globfree(&found);
+	return true;
+}
+
+bool postgres_is_installed(void)
+{
+	char programs[256];
+
+	return find_programs(programs, sizeof(programs));
+}
+
 struct postgres *postgres_start(void)
 {
 	struct postgres *postgres = calloc(1, sizeof(*postgres));
-	glob_t found;
 
 	if (!postgres)
 		return NULL;
-	if (glob("/usr/lib/postgresql/*/bin", 0, NULL, &found) != 0) {
+	if (!find_programs(postgres->programs, sizeof(postgres->programs))) {
 		free(postgres);
 		return NULL;
 	}
-	snprintf(postgres->programs, sizeof(postgres->programs), "%s",
-		 found.gl_pathv[found.gl_pathc - 1]);
-	globfree(&found);
 	scratch_make(postgres->directory);
 	snprintf(postgres->target, sizeof(postgres->target),
 		 "postgresql://tandem@/postgres?host=%s", postgres->directory);

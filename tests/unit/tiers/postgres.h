@@ -5,6 +5,8 @@
 
 struct postgres;
 
+bool postgres_is_installed(void);
+
 /* Makes and starts one; NULL where there is none installed or it may not run. As root it runs as
  * the user postgres. */
 struct postgres *postgres_start(void);

@@ -544,9 +544,15 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || strcmp(argv[1], "postgresql") != 0)
 		return cmocka_run_group_tests(sqlite_tests, NULL, NULL);
+	if (!postgres_is_installed()) {
+		puts("skipped: no PostgreSQL server is installed");
+		return 77;
+	}
 	server = postgres_start();
-	if (!server)
-		return 77; /* skipped */
+	if (!server) {
+		puts("the PostgreSQL server does not start");
+		return 1;
+	}
 	failed = cmocka_run_group_tests(postgres_tests, NULL, NULL);
 	postgres_destroy(server);
 	return failed;

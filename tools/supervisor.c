@@ -110,6 +110,25 @@ static void daemon_schedule(struct daemon_process *daemon)
 		daemon->back_off_ms = BACK_OFF_MAX_MS;
 }
 
+/* In the child: becomes the daemon. A tree in somebody's home (0700 on Debian 12) can't be walked
+ * by the daemons' user; the program itself was opened before the privileges went. -errno. */
+static int daemon_become(const struct supervisor *supervisor, const struct daemon_process *daemon,
+			 char *const arguments[], pid_t parent)
+{
+	int fd = open(daemon->program, O_PATH | O_CLOEXEC);
+	int result = child_prepare(&supervisor->identity, !daemon->privileged, parent);
+
+	if (result)
+		return result;
+	execv(daemon->program, arguments);
+	result = -errno;
+	if (result == -EACCES && fd >= 0) {
+		fexecve(fd, arguments, environ);
+		result = -errno;
+	}
+	return result;
+}
+
 static void daemon_start(struct supervisor *supervisor, struct daemon_process *daemon)
 {
 	char *const arguments[] = {daemon->program, "--config", (char *)supervisor->config_path,
@@ -124,11 +143,8 @@ static void daemon_start(struct supervisor *supervisor, struct daemon_process *d
 		return;
 	}
 	if (pid == 0) {
-		int result = child_prepare(&supervisor->identity, !daemon->privileged, parent);
-		if (!result) {
-			execv(daemon->program, arguments);
-			result = -errno;
-		}
+		int result = daemon_become(supervisor, daemon, arguments, parent);
+
 		log_error("daemon %s not started: %s: %s", daemon->name, daemon->program,
 			  strerror(-result));
 		_exit(127);

@@ -83,6 +83,7 @@ int daemon_begin(int argc, char **argv, const struct daemon_words *words, struct
 		return 0;
 	}
 	log_init(words->program, (*config)->log_level);
+	prctl(PR_SET_NAME, words->program); /* it may have been started by descriptor */
 	return DAEMON_GO_ON;
 }
 

@@ -2,6 +2,8 @@
 import json
 import os
 import pwd
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -71,6 +73,25 @@ def starts_and_stops_in_order(case):
     assert fake.process.stop() == 0
     assert time.monotonic() - started < 3
     assert fake.said()[3:] == ["control down", "dataplane down", "recorder down"], fake.said()
+
+
+@scenario("starts the daemons from a tree that only root can walk, as a clone in a home is")
+def starts_from_a_closed_home(case):
+    fake = Fake(case)
+    closed = os.path.join(fake.directory, "home")
+    os.makedirs(os.path.join(closed, "bin"))
+    # A program, not a script: an interpreter could not read its script by descriptor.
+    for name in ("dataplane", "recorder", "control"):
+        shutil.copy("/usr/bin/true", os.path.join(closed, "bin", "tandem-" + name))
+    os.chmod(closed, 0o700)
+    process = case.keep(Process([fake.program, "--config", fake.config, "--programs",
+                                 os.path.join(closed, "bin")],
+                                os.path.join(fake.directory, "log")))
+    for name in ("recorder", "control"):
+        eventually(lambda: re.search(r"daemon %s \(process \d+\) ended with status 0" % name,
+                                     process.text()), 5, name + " ran")
+    assert "not started" not in process.text(), process.text()
+    process.stop()
 
 
 @scenario("restarts a daemon that is killed, waiting longer each time")

@@ -57,7 +57,7 @@ static bool make_cluster(const struct postgres *postgres)
 	pid = fork();
 	if (pid == 0) {
 		become(postgres->user);
-		execl(program, "initdb", "-D", cluster, "-A", "trust", "-U", "tandem", "-E", "UTF8",
+		execl(program, program, "-D", cluster, "-A", "trust", "-U", "tandem", "-E", "UTF8",
 		      "--no-locale", "--no-sync", (char *)NULL);
 		_exit(127);
 	}
@@ -79,7 +79,7 @@ bool postgres_resume(struct postgres *postgres)
 	postgres->pid = fork();
 	if (postgres->pid == 0) {
 		become(postgres->user);
-		execl(program, "postgres", "-D", cluster, "-k", postgres->directory, "-c",
+		execl(program, program, "-D", cluster, "-k", postgres->directory, "-c",
 		      "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB",
 		      (char *)NULL);
 		_exit(127);
